@@ -1,0 +1,3 @@
+{% macro money(amount) -%}
+    cast({{ amount }} as numeric(18, 2))
+{%- endmacro %}

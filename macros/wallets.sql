@@ -1,0 +1,11 @@
+{# Whether an address has the form its rail asks for. The checksum is checked when a window is frozen. #}
+{% macro is_wallet_well_formed(rail, address) -%}
+    coalesce(
+        case {{ rail }}
+            when 'TRC-20' then {{ address }} ~ '^T[1-9A-HJ-NP-Za-km-z]{33}$'
+            when 'ERC-20' then {{ address }} ~ '^0x[0-9A-Fa-f]{40}$'
+            when 'SPL' then {{ address }} ~ '^[1-9A-HJ-NP-Za-km-z]{32,44}$'
+        end,
+        false
+    )
+{%- endmacro %}

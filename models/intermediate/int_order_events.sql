@@ -1,0 +1,151 @@
+-- depends_on: {{ ref('int_touched_orders') }}
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='replace_touched_orders',
+        full_refresh=false,
+        indexes=[
+            {'columns': ['order_id']},
+            {'columns': ['payout_window']},
+            {'columns': ['seller_id', 'payout_window']},
+        ],
+        post_hook=[
+            "create index if not exists int_order_events_event_at on {{ this }}"
+            " using brin (event_at timestamptz_minmax_multi_ops) with (pages_per_range = 32)",
+            "create index if not exists int_order_events_unsettled on {{ this }} (unsettled_reason)"
+            " where unsettled_reason is not null",
+            "create index if not exists int_order_events_breaks on {{ this }} (line_id) where has_break",
+            "{% if last_build() is none %}analyze {{ this }}{% endif %}",
+            "insert into {{ ref('int_builds') }} (as_of, started_at, settings)"
+            " values ({{ as_of() }}, '{{ run_started_at.isoformat() }}', '{{ build_settings() }}')",
+        ],
+    )
+}}
+
+with
+
+timeline as (select * from {{ ref('int_order_timeline') }}),
+
+-- After every event: what of the claims is open, and what the seller still has of the order. Windows come
+-- before times, because an event that arrived late goes on from what was frozen.
+running as (
+    select
+        timeline.*,
+        order_cash + sum(case when kind = 'refund' then source_amount else 0 end) over so_far as remaining,
+        -sum(case when kind in ('dispute_opened', 'dispute_closed') then source_amount else 0 end)
+            over so_far as claimed,
+        sum(refunds) over so_far as order_refunded,
+        row_number() over so_far as position_in_order
+    from timeline
+    where unsettled_reason is null
+    window so_far as (
+        partition by order_id
+        order by
+            payout_window,
+            event_at,
+            case kind when 'sale' then 1 when 'refund' then 2 when 'dispute_opened' then 3 else 4 end,
+            source_id collate "C"
+        rows between unbounded preceding and current row
+    )
+),
+
+clawed as (
+    select
+        running.*,
+        coalesce(frozen_clawed_back, least(claimed, greatest(0, remaining))) as clawed_back
+    from running
+),
+
+lines as (
+    select
+        clawed.*,
+        coalesce(
+            frozen_disputes,
+            clawed_back
+            - coalesce(lag(clawed_back) over (partition by order_id order by position_in_order), 0)
+        ) as disputes
+    from clawed
+),
+
+events as (
+    select
+        line_id,
+        order_id,
+        kind,
+        source_id,
+        seller_id,
+        currency,
+        event_at,
+        order_window,
+        home_window,
+        payout_window,
+        gross,
+        fees,
+        refunds,
+        disputes,
+        source_amount,
+        clawed_back,
+        unsettled_reason,
+        -- A run for an earlier night does not know the raw row of what was frozen since: no difference.
+        case
+            when is_frozen and event_at <= {{ as_of() }} and (source_amount is distinct from raw_amount)
+                then coalesce(raw_amount, 0)
+        end as restated_amount,
+        case when control_amount != order_gross then control_amount end as control_amount,
+        case when kind = 'refund' and order_refunded > order_gross then order_refunded end as order_refunded,
+        order_gross,
+        loaded_at
+    from lines
+    union all
+    select
+        line_id,
+        order_id,
+        kind,
+        source_id,
+        seller_id,
+        currency,
+        event_at,
+        order_window,
+        null as home_window,
+        null as payout_window,
+        0 as gross,
+        0 as fees,
+        0 as refunds,
+        0 as disputes,
+        source_amount,
+        0 as clawed_back,
+        unsettled_reason,
+        null as restated_amount,
+        case when control_amount != order_gross then control_amount end as control_amount,
+        null as order_refunded,
+        order_gross,
+        loaded_at
+    from timeline
+    where unsettled_reason is not null
+)
+
+select
+    line_id,
+    order_id,
+    kind,
+    source_id,
+    seller_id,
+    currency,
+    event_at,
+    order_window,
+    home_window,
+    payout_window,
+    {{ money('gross') }} as gross,
+    {{ money('fees') }} as fees,
+    {{ money('refunds') }} as refunds,
+    {{ money('disputes') }} as disputes,
+    {{ money('source_amount') }} as source_amount,
+    {{ money('clawed_back') }} as clawed_back,
+    unsettled_reason,
+    {{ money('restated_amount') }} as restated_amount,
+    {{ money('control_amount') }} as control_amount,
+    {{ money('order_refunded') }} as order_refunded,
+    {{ money('order_gross') }} as order_gross,
+    coalesce(restated_amount, control_amount, order_refunded) is not null as has_break,
+    loaded_at
+from events

@@ -1,0 +1,22 @@
+select
+    seller_id,
+    trailing_30d_gross,
+    trailing_30d_fees,
+    trailing_30d_disputes,
+    health_score,
+    orders_count,
+    disputes_count,
+    orders_7d,
+    disputes_7d,
+    gross_7d,
+    trailing_30d_refunds,
+    currencies,
+    dispute_rate,
+    disputed_value_rate,
+    refund_value_rate,
+    dispute_spike_z,
+    volume_growth,
+    review_required,
+    review_reasons,
+    as_of
+from {{ ref('int_seller_scores') }}

@@ -1,0 +1,1 @@
+"""Closes a marketplace's week."""

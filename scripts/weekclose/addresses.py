@@ -1,0 +1,77 @@
+"""Wallet addresses of the three rails: whether one is well-formed, and valid ones to try things with."""
+
+import re
+from collections.abc import Callable
+from hashlib import sha256
+
+import base58
+from eth_hash.backends.pycryptodome import keccak256
+
+# The decoder ignores trailing white space and takes quadratic time: form and length are judged before it.
+_BASE58 = "[1-9A-HJ-NP-Za-km-z]"
+_TRON_FORM = re.compile(f"T{_BASE58}{{33}}", re.ASCII)
+_ETHEREUM_FORM = re.compile("0x[0-9a-fA-F]{40}", re.ASCII)
+_SOLANA_FORM = re.compile(f"{_BASE58}{{32,44}}", re.ASCII)
+
+_TRON_PREFIX = b"\x41"
+
+
+def check_destination(rail: str, address: str) -> str | None:
+    """None if money can be sent to `address` on `rail`, else the reason in words.
+
+    The checksum counts where the address carries one: always on TRC-20, on ERC-20 when the letters are of
+    mixed case (EIP-55), never on SPL, whose addresses have none.
+    """
+    checks = {"TRC-20": _check_tron, "ERC-20": _check_ethereum, "SPL": _check_solana}
+    check = checks.get(rail)
+    return check(address) if check else f"the rail {rail!r} is not known"
+
+
+def sample_destination(rail: str, seed: bytes) -> str:
+    """A valid address of `rail`, the same for the same seed. Nobody holds its key: send no money there.
+
+    Raises KeyError for an unknown rail.
+    """
+    makers: dict[str, Callable[[bytes], str]] = {
+        "TRC-20": lambda digest: base58.b58encode_check(_TRON_PREFIX + digest[:20]).decode(),
+        "ERC-20": lambda digest: "0x" + _mixed_case(digest[:20].hex()),
+        "SPL": lambda digest: base58.b58encode(digest).decode(),
+    }
+    return makers[rail](sha256(seed).digest())
+
+
+def _check_tron(address: str) -> str | None:
+    if not _TRON_FORM.fullmatch(address):
+        return "not a TRC-20 address: those are T and 33 more base58 characters"
+    try:
+        payload = base58.b58decode_check(address)
+    except ValueError:
+        return "the TRC-20 checksum does not match: a character is wrong"
+    if len(payload) != 21 or not payload.startswith(_TRON_PREFIX):
+        return "not a TRC-20 address: it is of another network"
+    return None
+
+
+def _check_ethereum(address: str) -> str | None:
+    if not _ETHEREUM_FORM.fullmatch(address):
+        return "not an ERC-20 address: those are 0x and 40 hex digits"
+    digits = address[2:]
+    if digits not in (digits.lower(), digits.upper(), _mixed_case(digits)):
+        return "the ERC-20 checksum (EIP-55) does not match: a character is wrong"
+    return None
+
+
+def _check_solana(address: str) -> str | None:
+    if not _SOLANA_FORM.fullmatch(address):
+        return "not an SPL address: those are 32 to 44 base58 characters"
+    length = len(base58.b58decode(address))
+    return None if length == 32 else f"not an SPL address: it holds {length} bytes instead of 32"
+
+
+def _mixed_case(digits: str) -> str:
+    """EIP-55: a letter is a capital where the hash of the lower-case address has a digit of 8 or more."""
+    lower = digits.lower()
+    marks = keccak256(lower.encode()).hex()
+    return "".join(
+        digit.upper() if int(mark, 16) >= 8 else digit for digit, mark in zip(lower, marks, strict=False)
+    )

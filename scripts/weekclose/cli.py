@@ -1,0 +1,337 @@
+"""The command `weekclose`: thin wrappers that read settings, call a step and print what it says."""
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, astuple
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+
+from weekclose.errors import NothingToDo, Refused, UsageError, WeekcloseError
+
+app = typer.Typer(
+    name="weekclose",
+    help="Closes a marketplace's week: from raw orders to a frozen, reconciled settlement window.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+)
+db = typer.Typer(help="The PostgreSQL server and its migrations.", no_args_is_help=True)
+app.add_typer(db, name="db")
+
+INTERRUPTED = 130
+
+AsJson = Annotated[bool, typer.Option("--json", help="Answer with JSON.")]
+OfSeller = Annotated[str, typer.Argument(metavar="SELLER", help="The seller's id.")]
+OfWindow = Annotated[str, typer.Argument(metavar="WINDOW", help="The window's first day, like 2026-11-01.")]
+ByActor = Annotated[
+    str | None, typer.Option("--by", help="Who acts; default WEEKCLOSE_ACTOR, else the OS user.")
+]
+
+
+@db.command("up")
+def db_up() -> None:
+    """Start the embedded PostgreSQL, unless DATABASE_URL or PG* names another server."""
+    from weekclose.database import server
+    from weekclose.output import say
+    from weekclose.settings import load_settings
+
+    settings = load_settings()
+    where = server(settings)
+    kind = "using the PostgreSQL of the environment:" if settings.names_a_server else "PostgreSQL runs:"
+    say(f"{kind} {where.host}:{where.port}, database {where.dbname}")
+
+
+@db.command("down")
+def db_down() -> None:
+    """Stop the embedded PostgreSQL."""
+    from weekclose.output import say
+    from weekclose.postgres import EmbeddedPostgres
+    from weekclose.settings import load_settings
+
+    settings = load_settings()
+    if settings.names_a_server:
+        raise Refused("the environment names a PostgreSQL that weekclose did not start and will not stop")
+    if not EmbeddedPostgres(settings.home).stop():
+        raise NothingToDo(f"no PostgreSQL is running under {settings.home}")
+    say("PostgreSQL is stopped")
+
+
+@db.command("url")
+def db_url(
+    env: Annotated[bool, typer.Option("--env", help="Print PG* variables for a shell.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Print what psql or a BI tool connects to, password included."""
+    from weekclose.database import server
+    from weekclose.output import print_json
+    from weekclose.settings import load_settings
+
+    where = server(load_settings())
+    if json:
+        print_json({"url": where.url} | where.environment())
+    elif env:
+        for name, value in where.environment().items():
+            print(f"export {name}={shlex.quote(value)}")
+    else:
+        print(where.url)
+
+
+@db.command("migrate")
+def db_migrate(json: AsJson = False) -> None:
+    """Bring the database to this version: applies what is missing of migrations/."""
+    from weekclose.database import connect
+    from weekclose.migrations import migrate
+    from weekclose.output import print_json, say
+    from weekclose.settings import load_settings, project_dir
+
+    with connect(load_settings()) as conn:
+        applied = migrate(conn, project_dir() / "migrations")
+    if json:
+        print_json({"applied": applied})
+    for name in applied:
+        say(f"applied {name}")
+    if not applied:
+        say("nothing to apply")
+
+
+@app.command("load")
+def load(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(metavar="PATH...", help="Files named after raw tables, or folders of them."),
+    ],
+    allow_rejects: Annotated[
+        bool, typer.Option("--allow-rejects", help="Do not fail because rows were rejected.")
+    ] = False,
+    json: AsJson = False,
+) -> None:
+    """Load CSV or Parquet files (orders.csv, sellers_2026-11-01.parquet, ...) into the raw tables."""
+    from weekclose.database import connect
+    from weekclose.load import load_paths
+    from weekclose.output import print_json, print_table, say
+    from weekclose.settings import load_settings
+
+    with connect(load_settings()) as conn, _progress() as progress:
+        report = load_paths(conn, paths, progress=progress)
+    if json:
+        print_json(asdict(report) | {"total": asdict(report.total)})
+    else:
+        rows = [(file.file, file.table, *astuple(file.counts)) for file in report.files]
+        total = ("total", "", *astuple(report.total))
+        print_table(("file", "table", "read", "loaded", "unchanged", "rejected"), [*rows, total])
+    for name in report.skipped:
+        say(f"skipped {name}: neither .csv nor .parquet")
+    for reject in report.rejects:
+        say(f"rejected {reject.file}:{reject.line}: {reject.reason}")
+    if report.total.rejected:
+        counted = f"{report.total.rejected:,} of {report.total.read:,} rows were rejected"
+        message = f"{counted}: they are in raw.rejected_rows, load_id {report.load_id}"
+        if not allow_rejects:
+            raise WeekcloseError(message)
+        say(message)
+
+
+@app.command("sunday")
+def sunday(
+    as_of: Annotated[str | None, typer.Option(help="Instant to speak for, ISO 8601 with offset.")] = None,
+    variables: Annotated[str, typer.Option("--vars", help="Settings of this run, a JSON object.")] = "{}",
+    no_freeze: Annotated[bool, typer.Option("--no-freeze", help="Build and test only.")] = False,
+    full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Compute every order anew.")] = False,
+    by: ByActor = None,
+    json: AsJson = False,
+) -> int:
+    """Sunday night: sources, build, tests, distribution checks, then the freeze of the due window."""
+    from weekclose.database import server
+    from weekclose.output import print_json, say
+    from weekclose.policy import parse_as_of, parse_vars
+    from weekclose.settings import load_settings
+    from weekclose.sunday import run_sunday, summary
+    from weekclose.warehouse import Warehouse
+
+    settings = load_settings()
+    instant, overrides = parse_as_of(as_of), parse_vars(variables)
+    where = server(settings)
+    report = run_sunday(
+        where,
+        Warehouse(settings, where),
+        as_of=instant,
+        actor=by or settings.actor,
+        overrides=overrides,
+        may_freeze=not no_freeze,
+        full_refresh=full_refresh,
+    )
+    if json:
+        print_json(report.as_json())
+    else:
+        print("\n".join(summary(report)))
+    if report.outcome == "refused":
+        say(f"nothing was frozen: {report.message}")
+        return Refused.exit_code
+    return 0
+
+
+@app.command("demo")
+def demo(
+    sellers: Annotated[int, typer.Option(help="How many sellers.")] = 4000,
+    weeks: Annotated[int, typer.Option(help="How many weeks.")] = 26,
+    seed: Annotated[int, typer.Option(help="Another seed, another marketplace.")] = 1,
+) -> None:
+    """A sample marketplace, then whole weeks: what arrives, and each Sunday."""
+    from weekclose.database import server
+    from weekclose.demo import play, shown
+    from weekclose.output import say
+    from weekclose.sample import SamplePlan
+    from weekclose.settings import load_settings
+    from weekclose.warehouse import Warehouse
+
+    settings = load_settings()
+    plan = SamplePlan(sellers=sellers, weeks=weeks, seed=seed)
+    where = server(settings)
+    warehouse = Warehouse(settings, where)
+    sample = play(where, warehouse, settings.home / "demo", plan, say)
+    shown(where, sample, warehouse.docs(settings.home / "site"))
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[str], None]]:
+    """Tells how far long work is, on a line of stderr that goes again; in a pipe it says nothing."""
+    if not sys.stderr.isatty():
+        yield lambda message: None
+        return
+    from rich.console import Console
+    from rich.text import Text
+
+    with Console(stderr=True).status("") as status:
+        yield lambda message: status.update(Text(message))  # a file's name is not markup
+
+
+@app.command("status")
+def status(
+    window: Annotated[str | None, typer.Argument(help="First day of a window, for its details.")] = None,
+    json: AsJson = False,
+) -> None:
+    """Where the weeks stand: the last run, the windows and their money, what is next."""
+    from weekclose.database import connect
+    from weekclose.output import print_json
+    from weekclose.reading import snapshot
+    from weekclose.settings import load_settings
+    from weekclose.status import show_status
+    from weekclose.status import status as answer
+
+    with connect(load_settings()) as conn, snapshot(conn):
+        found = answer(conn, window)
+    if json:
+        print_json(found.as_json())
+    else:
+        show_status(found)
+
+
+@app.command("explain")
+def explain(seller: OfSeller, window: OfWindow, json: AsJson = False) -> None:
+    """Why a seller's window comes to what it comes to: each line, and why it is in this window."""
+    from weekclose.database import connect
+    from weekclose.explain import explain as answer
+    from weekclose.explain import show_explanation
+    from weekclose.output import print_json
+    from weekclose.reading import snapshot
+    from weekclose.settings import load_settings
+
+    with connect(load_settings()) as conn, snapshot(conn):
+        explained = answer(conn, seller, window)
+    if json:
+        print_json(explained.as_json())
+    else:
+        show_explanation(explained)
+    explained.check()
+
+
+@app.command("statement")
+def statement(
+    seller: OfSeller,
+    window: OfWindow,
+    csv: Annotated[bool, typer.Option("--csv", help="Answer with CSV.")] = False,
+    json: AsJson = False,
+) -> None:
+    """The seller's receipt for a window: opening balance, each order, refund and dispute, payout, closing."""
+    from weekclose.database import connect
+    from weekclose.output import print_json
+    from weekclose.reading import calendar, snapshot
+    from weekclose.settings import load_settings
+    from weekclose.statement import receipt, statements, write_csv
+
+    if csv and json:
+        raise UsageError("--csv and --json: choose one")
+    with connect(load_settings()) as conn, snapshot(conn):
+        dates, made = calendar(conn), statements(conn, seller, window)
+    if json:
+        print_json([asdict(each) for each in made])
+    elif csv:
+        write_csv(made)
+    else:
+        print("\n\n".join("\n".join(receipt(each, dates)) for each in made))
+
+
+@app.command("export")
+def export(
+    window: OfWindow,
+    output: Annotated[
+        Path | None,
+        typer.Option(help="File to write; its sha256 goes to FILE.sha256.", show_default="stdout"),
+    ] = None,
+) -> None:
+    """A window of the settlement view as CSV: no text cell is a formula, numbers stay plain numbers."""
+    from weekclose.database import connect
+    from weekclose.export import export as answer
+    from weekclose.export import export_to_file
+    from weekclose.output import say
+    from weekclose.reading import snapshot
+    from weekclose.settings import load_settings
+
+    with connect(load_settings()) as conn, snapshot(conn):
+        done = export_to_file(conn, window, output) if output else answer(conn, window, sys.stdout.buffer)
+    say(f"{done.row_count:,} rows, sha256 {done.digest}")
+    if not done.is_frozen:
+        say(f"window {done.payout_window} is not frozen: these numbers still change")
+
+
+def main() -> NoReturn:
+    """Run the command; exit with the code of the error class, one line on stderr, no traceback."""
+    sys.exit(_run())
+
+
+def _run() -> int:
+    try:
+        exit_code = int(app(standalone_mode=False) or 0)
+        # Typer takes Ctrl-C for itself and says nothing.
+        return _failed("interrupted", exit_code) if exit_code == INTERRUPTED else exit_code
+    except typer.TyperException as error:
+        return _misused(error)
+    except WeekcloseError as error:
+        return _failed(str(error), error.exit_code)
+    except OSError as error:
+        return _failed(f"{error.filename or 'system'}: {error.strerror or error}", WeekcloseError.exit_code)
+    except Exception as error:
+        import psycopg
+
+        if isinstance(error, psycopg.OperationalError | psycopg.errors.InsufficientPrivilege):
+            return _failed(f"database: {error}", WeekcloseError.exit_code)
+        raise
+
+
+def _misused(error: typer.TyperException) -> int:
+    message = error.format_message()
+    if message.startswith("Usage:"):  # called without a command: the help is the answer
+        print(message, file=sys.stderr)
+        return error.exit_code
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "weekclose"
+    return _failed(f"{message.rstrip('.')} (see {command} --help)", error.exit_code)
+
+
+def _failed(message: str, exit_code: int) -> int:
+    print(f"weekclose: {' '.join(message.split())}", file=sys.stderr)
+    return exit_code

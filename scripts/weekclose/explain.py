@@ -1,0 +1,381 @@
+"""Why a seller's window comes to what it comes to, down to each line and event."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from psycopg import Connection
+
+from weekclose.errors import WeekcloseError
+from weekclose.reading import (
+    ZERO,
+    Calendar,
+    Row,
+    Seller,
+    calendar,
+    cash,
+    column_of_sums,
+    parse_window,
+    read,
+    reasons_in_words,
+    seller_rows,
+    shown,
+    state_in_words,
+)
+
+PAYOUTS_SHOWN = 12
+
+AMOUNTS = ("gross", "fees", "refunds", "net", "disputes", "adjustments")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A settlement line, what it moves, why it is in this window, and the sums up to it."""
+
+    line_id: str
+    order_id: str
+    kind: str
+    event_at: datetime
+    event_at_local: str
+    gross: Decimal
+    fees: Decimal
+    refunds: Decimal
+    disputes: Decimal
+    adjustments: Decimal
+    cash: Decimal
+    is_late: bool
+    home_window: date
+    loaded_at: datetime | None
+    why: str
+    running: dict[str, Decimal]
+
+
+@dataclass(frozen=True)
+class CarryIn:
+    """What came into a window: the cash of the windows before, less the payouts that had taken theirs.
+
+    `changed_since` is what of the row's carry_in they do not explain: a payout that changed while the
+    row was made. It is zero otherwise.
+    """
+
+    cash_before: list[Row]
+    payouts: list[Row]
+    carry_in: Decimal
+    changed_since: Decimal
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Why a seller's row of one currency comes to what it comes to."""
+
+    row: Row
+    lines: list[Line]
+    totals: dict[str, Decimal]
+    carry_in: CarryIn
+    balance: Decimal
+    payable: str
+    breaks: list[Row]
+    unsettled: list[Row]
+
+
+@dataclass(frozen=True)
+class Explained:
+    """A seller's window, currency by currency."""
+
+    seller: Seller
+    payout_window: date
+    calendar: Calendar
+    frozen_at: datetime | None
+    frozen_as_of: datetime | None
+    currencies: list[Explanation]
+
+    def as_json(self) -> dict[str, Any]:
+        """The same for programs."""
+        return {name: value for name, value in asdict(self).items() if name != "calendar"} | {
+            "as_of": self.calendar.as_of,
+            "settlement_timezone": self.calendar.zone.key,
+        }
+
+    def check(self) -> None:
+        """Raise WeekcloseError when a row is not what its lines add up to."""
+        for explained in self.currencies:
+            for name, total in explained.totals.items():
+                if total != explained.row[name]:
+                    raise WeekcloseError(
+                        f"seller {shown(self.seller.seller_id)}, window {self.payout_window}, "
+                        f"{explained.row['currency']}: the row says {name} {explained.row[name]:,}, its "
+                        f"lines add up to {total:,}: a build goes on or was interrupted, run weekclose sunday"
+                    )
+
+
+def explain(conn: Connection[Any], seller_id: str, text: str) -> Explained:
+    """Why the window in `text` comes to what it comes to for a seller, down to each line.
+
+    Runs in the caller's snapshot. Raises UsageError when `text` is no window or the seller is not known,
+    NothingToDo when there is no row: both name what there is.
+    """
+    dates = calendar(conn)
+    window = parse_window(text, dates)
+    seller, rows = seller_rows(conn, seller_id, window)
+    facts = read(conn, "explain_window", window=window)[0]
+    found = {
+        name: read(conn, f"explain_{name}", seller=seller.seller_id, window=window)
+        for name in ("lines", "breaks", "unsettled")
+    }
+    terms = read(conn, "explain_terms", seller=seller.seller_id)
+    return Explained(
+        seller=seller,
+        payout_window=window,
+        calendar=dates,
+        frozen_at=facts["frozen_at"],
+        frozen_as_of=facts["frozen_as_of"],
+        currencies=[
+            _explanation(conn, row, seller, dates, facts, terms[0] if terms else None, found) for row in rows
+        ],
+    )
+
+
+def _explanation(
+    conn: Connection[Any],
+    row: Row,
+    seller: Seller,
+    dates: Calendar,
+    facts: Row,
+    terms: Row | None,
+    found: Mapping[str, Sequence[Row]],
+) -> Explanation:
+    same = {
+        name: [entry for entry in entries if entry.get("currency", row["currency"]) == row["currency"]]
+        for name, entries in found.items()
+    }
+    reserve_days = dates.reserve_days if facts["reserve_days"] is None else facts["reserve_days"]
+    lines = list(_lines(same["lines"], row, dates, reserve_days))
+    balance = cash(row) + row["carry_in"]
+    return Explanation(
+        row=row,
+        lines=lines,
+        totals=lines[-1].running if lines else dict.fromkeys(AMOUNTS, ZERO),
+        carry_in=_carry_in(conn, row, facts["frozen_at"] or dates.built_at),
+        balance=balance,
+        payable=_payable_in_words(row, balance, seller, terms, facts, dates),
+        breaks=same["breaks"],
+        unsettled=same["unsettled"],
+    )
+
+
+def _lines(entries: Iterable[Row], row: Row, dates: Calendar, reserve_days: int) -> Iterator[Line]:
+    running = dict.fromkeys(AMOUNTS, ZERO)
+    for entry in entries:
+        net = entry["gross"] - entry["fees"] - entry["refunds"]
+        running = {name: running[name] + entry.get(name, net) for name in AMOUNTS}
+        yield Line(
+            cash=cash(entry),
+            event_at_local=dates.local(entry["event_at"], exactly=True),
+            why=_why(entry, row, dates, reserve_days),
+            running=running,
+            **{name: entry[name] for name in Line.__dataclass_fields__ if name in entry},
+        )
+
+
+def _why(entry: Row, row: Row, dates: Calendar, reserve_days: int) -> str:
+    """Why a line is in its row's window, as sentences."""
+    told = _home(entry, row, dates, reserve_days)
+    if entry["is_late"]:
+        told += f" {_lateness(entry, dates)}"
+    if entry["kind"] == "dispute_opened" and entry["disputes"] != entry["claim"]:
+        told += (
+            f" Of the claim of {entry['claim']:,} it takes {entry['disputes']:,}: never more than what the "
+            "seller still has of the order."
+        )
+    if entry["kind"] == "refund" and entry["disputes"]:
+        told += f" What the dispute took shrinks by {-entry['disputes']:,}: nothing is taken twice."
+    return told
+
+
+def _home(entry: Row, row: Row, dates: Calendar, reserve_days: int) -> str:
+    home, order_window, day = entry["home_window"], entry["order_window"], dates.day(entry["event_at"])
+    this = "this window" if home == row["payout_window"] else f"window {home}"
+    if entry["kind"] == "sale":
+        return f"Captured in {this}."
+    if home == order_window:
+        return f"Happened to an order of {this} while its reserve was open."
+    told = f"Happened on {day} to an order of window {order_window}, whose reserve was over"
+    counted = day - timedelta(days=reserve_days)
+    if dates.window_of(counted) != home:  # the reserve was another one when the event was placed
+        return f"{told}: it went to {this}."
+    return f"{told}: {reserve_days} days before, {counted}, lies in {this}."
+
+
+def _lateness(entry: Row, dates: Calendar) -> str:
+    frozen_at, loaded_at = entry["home_frozen_at"], entry["loaded_at"]
+    told = f"Arrived late: window {entry['home_window']} was frozen"
+    if frozen_at is None:
+        return f"{told} already."
+    told += f" on {dates.local(frozen_at)} (as of {dates.local(entry['home_frozen_as_of'])})"
+    if loaded_at is None:
+        return f"{told}."
+    if loaded_at < frozen_at:
+        return f"{told}. It was loaded on {dates.local(loaded_at)}, but what it needs to settle came later."
+    return f"{told}, and this was loaded on {dates.local(loaded_at)}."
+
+
+def _carry_in(conn: Connection[Any], row: Row, made_at: datetime) -> CarryIn:
+    if row["status"] == "before_start":
+        return CarryIn([], [], ZERO, ZERO)
+    who = {"seller": row["seller_id"], "currency": row["currency"], "window": row["payout_window"]}
+    cash_before = read(conn, "explain_cash_before", **who)
+    payouts = read(conn, "explain_payouts_before", at=made_at, **who)
+    explained = sum((part["cash"] for part in cash_before), ZERO)
+    explained -= sum((payout["amount"] for payout in payouts if payout["had_left"]), ZERO)
+    return CarryIn(cash_before, payouts, row["carry_in"], row["carry_in"] - explained)
+
+
+def _payable_in_words(
+    row: Row, balance: Decimal, seller: Seller, terms: Row | None, facts: Row, dates: Calendar
+) -> str:
+    if row["status"] in ("before_start", "pending"):
+        closes = f" It closes {dates.local(row['reserve_closes_at'])}." if row["status"] == "pending" else ""
+        return f"{state_in_words(row)}{closes}"
+    floor, least = (terms["minimum_balance"], terms["minimum_payout"]) if terms else (ZERO, ZERO)
+    stays = f"that stay in the balance of a {shown(seller.seller_type) or 'seller'}"
+    if row["payable"] > 0:
+        kept = balance - row["payable"]
+        if kept == 0:
+            return f"The whole balance of {balance:,} is payable. {state_in_words(row)}"
+        whose = stays if kept == floor else "that stayed in the balance when it was frozen"
+        return f"Payable is the balance of {balance:,} less the {kept:,} {whose}. {state_in_words(row)}"
+    if balance < 0:
+        return f"The seller owes {-balance:,}: nothing is payable, the debt passes on."
+    if balance == 0:
+        return "There is nothing to pay."
+    if facts["is_paid_with_a_later"]:
+        return "A later window was due at the same time: it pays the whole balance."
+    if balance <= floor:
+        return f"Nothing is payable: the balance of {balance:,} is not above the {floor:,} {stays}."
+    if balance - floor < least:
+        return f"Nothing is payable: {balance - floor:,} is under the minimum payout of {least:,}."
+    return "Nothing was payable by the minimums that held when the window was frozen."
+
+
+def show_explanation(explained: Explained) -> None:
+    """Print an explanation for people."""
+    dates = explained.calendar
+    for number, currency in enumerate(explained.currencies):
+        row = currency.row
+        if number:
+            print()
+        print(
+            f"Seller {explained.seller.shown}, window {explained.payout_window}, {row['currency']}: "
+            f"{row['status'].replace('_', ' ')}"
+        )
+        print(
+            f"  from {explained.payout_window} to {dates.local(row['window_ends_at'])} in {dates.zone.key}; "
+            f"reserve closes {dates.local(row['reserve_closes_at'])}"
+        )
+        if explained.frozen_at and explained.frozen_as_of:
+            frozen, as_of = dates.local(explained.frozen_at), dates.local(explained.frozen_as_of)
+            print(f"  frozen on {frozen} as of {as_of}")
+        else:
+            print(f"  open: these numbers are as of {dates.local(dates.as_of)}")
+        print(
+            *_lines_told(currency.lines), *_sums_told(currency), *_carry_in_told(currency.carry_in), sep="\n"
+        )
+        print("", currency.payable, *_others_told(currency), sep="\n")
+
+
+def _lines_told(lines: Sequence[Line]) -> Iterator[str]:
+    yield ""
+    yield f"Lines ({len(lines):,}), with the net and the cash up to each"
+    amounts = [(line.cash, line.running["net"], cash(line.running)) for line in lines]
+    wide = [max(len(f"{amount:,}") for amount in column) for column in zip(*amounts, strict=True)]
+    for line, row in zip(lines, amounts, strict=True):
+        step, net, so_far = (f"{amount:>{width},}" for amount, width in zip(row, wide, strict=True))
+        order = "" if line.kind == "sale" else f" of order {shown(line.order_id)}"
+        yield f"  {line.event_at_local}  {step}  net {net}  cash {so_far}  {shown(line.line_id)}{order}"
+        parts = [
+            f"{name} {value:,}"
+            for name in ("gross", "fees", "refunds", "disputes", "adjustments")
+            if (value := getattr(line, name))
+        ]
+        yield f"      {', '.join(parts) or 'moves nothing'}. {line.why}"
+
+
+def _sums_told(currency: Explanation) -> Iterator[str]:
+    row = currency.row
+    yield ""
+    yield "The row"
+    entries = [
+        ("gross", row["gross"]),
+        ("- fees", row["fees"]),
+        ("- refunds", row["refunds"]),
+        ("= net", row["net"]),
+        ("- disputes", row["disputes"]),
+        ("+ adjustments", row["adjustments"]),
+    ]
+    if row["status"] != "before_start":
+        entries += [
+            ("+ carried in", row["carry_in"]),
+            ("= balance", currency.balance),
+            ("- payable", row["payable"]),
+            ("= carried out", row["carry_out"]),
+        ]
+    yield from column_of_sums(entries)
+
+
+def _carry_in_told(carried: CarryIn) -> Iterator[str]:
+    if not carried.cash_before and not carried.payouts and not carried.changed_since:
+        return
+    entries = [
+        (
+            f"cash of {part['windows']:,} {'frozen' if part['is_frozen'] else 'open'} "
+            f"{'window' if part['windows'] == 1 else 'windows'}, {_span(part)}",
+            part["cash"],
+        )
+        for part in carried.cash_before
+    ]
+    left = [payout for payout in carried.payouts if payout["had_left"]]
+    entries += [(f"- {_payout_told(payout)}", payout["amount"]) for payout in left[:PAYOUTS_SHOWN]]
+    if older := left[PAYOUTS_SHOWN:]:
+        entries.append((f"- {len(older):,} payouts before", sum((row["amount"] for row in older), ZERO)))
+    if carried.changed_since:
+        entries.append(("+ payouts that changed while this was computed", carried.changed_since))
+    entries.append(("= carried in", carried.carry_in))
+    yield ""
+    yield "Carried in"
+    yield from column_of_sums(entries)
+    for payout in [payout for payout in carried.payouts if not payout["had_left"]][:PAYOUTS_SHOWN]:
+        why = reasons_in_words(payout["block_reasons"]) or shown(payout["failure_reason"] or "")
+        reason = f" ({why})" if why else ""
+        yield f"  not taken out: {_payout_told(payout)}, {payout['amount']:,}{reason}"
+
+
+def _span(part: Row) -> str:
+    first, last = part["first_window"], part["last_window"]
+    return str(first) if first == last else f"{first} to {last}"
+
+
+def _payout_told(payout: Row) -> str:
+    number = f"payout {payout['payout_number']}" if payout["payout_number"] else "what is due"
+    return f"{number} of window {payout['payout_window']}, {payout['status'].replace('_', ' ')}"
+
+
+def _others_told(currency: Explanation) -> Iterator[str]:
+    if currency.breaks:
+        yield ""
+        yield "Breaks: what another record says of these lines"
+    for found in currency.breaks:
+        meaning = {
+            "restatement": "was settled with {actual}; its raw row now says {expected}, the line stays",
+            "control_total": "was settled with a gross of {actual}; a second source says {expected}",
+            "refund_above_order": "brings the refunds of its order to {actual}; it was sold for {expected}",
+        }.get(found["break_type"], "{actual} is settled, another record says {expected}")
+        told = meaning.format(actual=f"{found['actual']:,}", expected=f"{found['expected']:,}")
+        yield f"  {shown(found['entity'])} {told} (difference {found['difference']:,})"
+    if currency.unsettled:
+        yield ""
+        yield "Settles nothing"
+    for event in currency.unsettled:
+        kind = {"sale": "order", "dispute_opened": "dispute"}.get(event["kind"], event["kind"])
+        yield f"  {kind} {shown(event['source_id'])}: {event['reason'].replace('_', ' ')}"

@@ -1,0 +1,60 @@
+"""What the environment (or `.env` in the project) says about where to work and who is working."""
+
+import getpass
+import os
+from pathlib import Path
+
+from dotenv import load_dotenv
+from pydantic import Field, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from weekclose.errors import WeekcloseError
+
+# PGUSER, PGPASSWORD or PGTZ alone say how to connect, not that there is a server to connect to.
+NAMES_A_SERVER = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGSERVICE")
+
+
+def project_dir() -> Path:
+    """The directory of dbt_project.yml: around this package, else around the working directory."""
+    for place in (*Path(__file__).resolve().parents, Path.cwd(), *Path.cwd().parents):
+        if (place / "dbt_project.yml").is_file():
+            return place
+    raise WeekcloseError("no dbt_project.yml here or around this package: cd into the project")
+
+
+def _default_home() -> Path:
+    return project_dir() / ".weekclose"
+
+
+def _os_user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's uid without a name
+        return f"uid {os.getuid()}"
+
+
+class Settings(BaseSettings):
+    """One command's settings; an empty variable counts as unset."""
+
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
+
+    database_url: str | None = Field(default=None, validation_alias="DATABASE_URL")
+    home: Path = Field(default_factory=_default_home, validation_alias="WEEKCLOSE_HOME")
+    actor: str = Field(default_factory=_os_user, validation_alias="WEEKCLOSE_ACTOR")
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().absolute()
+
+    @property
+    def names_a_server(self) -> bool:
+        """Whether DATABASE_URL or PG* names a server; if not, the embedded one is used."""
+        return self.database_url is not None or any(os.environ.get(name) for name in NAMES_A_SERVER)
+
+
+def load_settings() -> Settings:
+    """Settings from the environment; what it leaves open comes from the project's `.env`."""
+    # PG* are libpq's to read, so `.env` goes into the environment and not only into the settings.
+    load_dotenv(project_dir() / ".env", override=False)
+    return Settings()

@@ -1,0 +1,11 @@
+-- What was frozen, counted.
+select
+    frozen_windows.content_digest,
+    frozen_windows.row_count,
+    frozen_windows.line_count,
+    count(*) filter (where payouts.status = 'ready') as ready_count,
+    count(*) filter (where payouts.status = 'blocked') as blocked_count
+from payouts.frozen_windows
+left join payouts.payouts on frozen_windows.payout_window = payouts.payout_window
+where frozen_windows.payout_window = %(window)s
+group by frozen_windows.payout_window

@@ -1,0 +1,27 @@
+-- A seller's row of a window in each currency.
+select
+    seller_id,
+    payout_window,
+    gross,
+    fees,
+    refunds,
+    net,
+    rail,
+    status,
+    currency,
+    window_ends_at,
+    reserve_closes_at,
+    disputes,
+    adjustments,
+    carry_in,
+    payable,
+    carry_out,
+    block_reasons,
+    payout_number,
+    failure_reason,
+    order_count,
+    late_line_count,
+    frozen_at
+from marts.settlement_windows
+where seller_id = %(seller)s and payout_window = %(window)s
+order by currency collate "C"

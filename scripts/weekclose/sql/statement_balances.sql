@@ -1,0 +1,9 @@
+-- What a seller's reserve holds now, and what is due.
+select
+    currency,
+    pending_balance,
+    available_balance,
+    in_transit,
+    reserve_closes_at
+from marts.seller_balances
+where seller_id = %(seller)s

@@ -1,0 +1,333 @@
+"""The seller's receipt for a window: it visibly adds up, or it is not printed."""
+
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from psycopg import Connection
+
+from weekclose.errors import WeekcloseError
+from weekclose.export import CsvFile
+from weekclose.reading import (
+    ZERO,
+    Calendar,
+    Row,
+    Seller,
+    calendar,
+    cash,
+    column_of_sums,
+    parse_window,
+    read,
+    seller_rows,
+    shown,
+    state_in_words,
+)
+
+LONGEST_DESCRIPTION = 120
+
+AMOUNTS = ("gross", "fees", "refunds", "disputes", "adjustments")
+TAKEN = ("fees", "refunds", "disputes")
+
+DESCRIPTIONS = {
+    "sale": "Order",
+    "refund": "Refund {source}",
+    "dispute_opened": "Dispute {source} opened, held back",
+    "dispute_closed": "Dispute {source} closed, released",
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One event of an order as the seller sees it: what he gets is positive, what he gives is negative."""
+
+    date: date
+    kind: str
+    order_id: str
+    description: str
+    gross: Decimal
+    fees: Decimal
+    refunds: Decimal
+    disputes: Decimal
+    adjustments: Decimal
+    amount: Decimal
+
+
+@dataclass(frozen=True)
+class Balances:
+    """What a seller has by now, as of the last build; the two are never one number."""
+
+    pending: Decimal
+    available: Decimal
+    in_transit: Decimal
+    reserve_closes_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A seller's window in one currency; `opening` plus the entries is `payout` plus `closing`.
+
+    Dates are days in the settlement time zone, `last_day` is the window's seventh. A window before
+    settlement began was paid elsewhere: its payout is what its entries add up to, without a number.
+    """
+
+    seller_id: str
+    display_name: str
+    payout_window: date
+    last_day: date
+    currency: str
+    status: str
+    explanation: str
+    payout_number: str | None
+    rail: str | None
+    destination: str
+    external_reference: str | None
+    failure_reason: str | None
+    dispute_window_closes_at: datetime
+    opening: Decimal
+    entries: list[Entry]
+    totals: dict[str, Decimal]
+    payout: Decimal
+    closing: Decimal
+    balances: Balances
+    as_of: datetime
+
+
+def statements(conn: Connection[Any], seller_id: str, text: str) -> list[Statement]:
+    """The receipts of a seller for the window in `text`, one for each currency.
+
+    Runs in the caller's snapshot. Raises UsageError when `text` is no window or the seller is not known,
+    NothingToDo when there is no row, WeekcloseError when one does not add up: then there is none.
+    """
+    dates = calendar(conn)
+    window = parse_window(text, dates)
+    seller, rows = seller_rows(conn, seller_id, window)
+    lines = read(conn, "statement_lines", seller=seller.seller_id, window=window)
+    payouts = read(conn, "statement_payouts", seller=seller.seller_id, window=window)
+    balances = read(conn, "statement_balances", seller=seller.seller_id)
+    made = [
+        _statement(
+            row,
+            seller,
+            dates,
+            [line for line in lines if line["currency"] == row["currency"]],
+            _of_currency(payouts, row),
+            _of_currency(balances, row),
+        )
+        for row in rows
+    ]
+    for each, row in zip(made, rows, strict=True):
+        _check(each, row)
+    return made
+
+
+def _of_currency(found: Sequence[Row], row: Row) -> Row:
+    return next((each for each in found if each["currency"] == row["currency"]), {})
+
+
+def _statement(
+    row: Row, seller: Seller, dates: Calendar, lines: Sequence[Row], payout: Row, balances: Row
+) -> Statement:
+    entries = [_entry(line, dates) for line in lines]
+    is_history = row["status"] == "before_start"
+    return Statement(
+        seller_id=seller.seller_id,
+        display_name=seller.display_name,
+        payout_window=row["payout_window"],
+        last_day=row["payout_window"] + timedelta(days=6),
+        currency=row["currency"],
+        status=row["status"],
+        explanation=state_in_words(row),
+        payout_number=row["payout_number"],
+        rail=row["rail"],
+        destination=_shortened(payout.get("destination") or ""),
+        external_reference=payout.get("external_reference"),
+        failure_reason=row["failure_reason"],
+        dispute_window_closes_at=row["reserve_closes_at"],
+        opening=row["carry_in"],
+        entries=entries,
+        totals={
+            name: sum((getattr(entry, name) for entry in entries), ZERO) for name in (*AMOUNTS, "amount")
+        },
+        payout=cash(row) if is_history else row["payable"],
+        closing=row["carry_out"],
+        balances=Balances(
+            pending=balances.get("pending_balance", ZERO),
+            available=balances.get("available_balance", ZERO),
+            in_transit=balances.get("in_transit", ZERO),
+            reserve_closes_at=balances.get("reserve_closes_at"),
+        ),
+        as_of=dates.as_of,
+    )
+
+
+def _entry(line: Row, dates: Calendar) -> Entry:
+    source = line["line_id"].partition(":")[2]
+    description = DESCRIPTIONS.get(line["kind"], "{source}").format(source=source)
+    if line["kind"] == "refund" and line["disputes"]:
+        description += ", held back less for the dispute"
+    if line["is_late"]:
+        description += " (arrived late)"
+    return Entry(
+        date=dates.day(line["event_at"]),
+        kind=line["kind"],
+        order_id=line["order_id"],
+        description=description,
+        amount=cash(line),
+        **_to_the_seller(line),
+    )
+
+
+def _to_the_seller(amounts: Row) -> dict[str, Decimal]:
+    return {name: -amounts[name] if name in TAKEN else amounts[name] for name in AMOUNTS}
+
+
+def _shortened(destination: str) -> str:
+    """Enough of a wallet address to recognise it."""
+    return destination if len(destination) <= 12 else f"{destination[:6]}...{destination[-4:]}"
+
+
+def _check(made: Statement, row: Row) -> None:
+    """Raise WeekcloseError when the entries are not the row's, or the sums do not meet."""
+    differences = {name: made.totals[name] - amount for name, amount in _to_the_seller(row).items()}
+    differences["opening + entries - payout - carried forward"] = (
+        made.opening + made.totals["amount"] - made.payout - made.closing
+    )
+    wrong = ", ".join(f"{name} by {amount:,}" for name, amount in differences.items() if amount)
+    if wrong:
+        raise WeekcloseError(
+            f"the statement of seller {shown(made.seller_id)}, window {made.payout_window}, {made.currency} "
+            f"does not add up ({wrong}): a build goes on or was interrupted, run weekclose sunday"
+        )
+
+
+# -- how it is shown --------------------------------------------------------------------------------
+
+
+def receipt(made: Statement, dates: Calendar) -> list[str]:
+    """The statement as text lines, safe for a terminal."""
+    return [
+        *_heading(made, dates),
+        "",
+        *_entries_table(made),
+        "",
+        *_settlement(made),
+        "",
+        *_balances(made, dates),
+    ]
+
+
+def _heading(made: Statement, dates: Calendar) -> Iterator[str]:
+    yield f"Statement for {made.payout_window} to {made.last_day}, days in {dates.zone.key}"
+    closes = dates.local(made.dispute_window_closes_at)
+    name = f" ({shown(made.display_name)})" if made.display_name else ""
+    way = " to ".join(part for part in (made.rail or "", shown(made.destination)) if part)
+    for label, value in (
+        ("Seller", shown(made.seller_id) + name),
+        ("Currency", made.currency),
+        ("Status", f"{made.status.replace('_', ' ')}. {made.explanation}"),
+        ("Payout", made.payout_number and f"{made.payout_number} by {way}"),
+        ("Reference", made.external_reference and shown(made.external_reference)),
+        ("Disputes", f"the dispute window closes {closes}; what comes later is in a later statement"),
+    ):
+        if value:
+            yield f"{label:<10} {value}"
+
+
+def _entries_table(made: Statement) -> list[str]:
+    """A table whose rows add up across and whose columns add up down; a zero is left empty."""
+    if not made.entries:
+        return ["Nothing happened in this window."]
+    columns = [name for name in AMOUNTS if name != "adjustments" or made.totals[name]]
+    header = ["date", "order", "description", *columns, "amount"]
+    body = [
+        [str(entry.date), shown(entry.order_id), shown(entry.description, LONGEST_DESCRIPTION)]
+        + [f"{getattr(entry, name):,}" if getattr(entry, name) else "" for name in columns]
+        + [f"{entry.amount:,}"]
+        for entry in made.entries
+    ]
+    total = ["", "", "Total", *(f"{made.totals[name]:,}" for name in (*columns, "amount"))]
+    widths = [max(map(len, cells)) for cells in zip(header, *body, total, strict=True)]
+    return [
+        "  ".join(
+            text.ljust(width) if column < 3 else text.rjust(width)
+            for column, (text, width) in enumerate(zip(cells, widths, strict=True))
+        ).rstrip()
+        for cells in (header, *body, total)
+    ]
+
+
+def _settlement(made: Statement) -> list[str]:
+    paid = f"Payout {made.payout_number}, {made.status.replace('_', ' ')}" if made.payout_number else "Payout"
+    if made.status == "before_start":
+        paid = "Settled elsewhere"
+    return column_of_sums(
+        [
+            ("Opening balance", made.opening),
+            ("+ orders", made.totals["gross"]),
+            ("+ fees", made.totals["fees"]),
+            ("+ refunds", made.totals["refunds"]),
+            ("+ disputes", made.totals["disputes"]),
+            ("+ adjustments", made.totals["adjustments"]),
+            ("= balance", made.opening + made.totals["amount"]),
+            (paid, made.payout),
+            ("+ carried forward", made.closing),
+            ("= balance", made.payout + made.closing),
+        ]
+    )
+
+
+def _balances(made: Statement, dates: Calendar) -> list[str]:
+    held = made.balances
+    until = f", held until {dates.local(held.reserve_closes_at)} and later" if held.reserve_closes_at else ""
+    return [
+        f"Your balances as of {dates.local(made.as_of)}",
+        *column_of_sums(
+            [
+                (f"Pending{until}", held.pending),
+                ("Available", held.available),
+                ("On its way to you", held.in_transit),
+            ]
+        ),
+    ]
+
+
+CSV_COLUMNS = (
+    *("seller_id", "payout_window", "currency", "date", "kind", "order_id", "description"),
+    *("gross", "fees", "refunds", "disputes", "adjustments", "amount", "balance"),
+    *("payout_number", "external_reference"),
+)
+
+
+def write_csv(made: Sequence[Statement]) -> None:
+    """Print the statements as CSV: the amounts of a currency add up to its last balance."""
+    file = CsvFile(sys.stdout.buffer)
+    file.write_row(CSV_COLUMNS)
+    for each in made:
+        for row in _csv_rows(each):
+            named = {
+                "seller_id": each.seller_id,
+                "payout_window": each.payout_window,
+                "currency": each.currency,
+            }
+            file.write_row((named | row).get(column) for column in CSV_COLUMNS)
+
+
+def _csv_rows(made: Statement) -> Iterator[dict[str, object]]:
+    balance = made.opening
+    yield {"date": made.payout_window, "kind": "opening", "amount": balance, "balance": balance}
+    for entry in made.entries:
+        balance += entry.amount
+        yield asdict(entry) | {"balance": balance}
+    balance -= made.payout
+    yield {
+        "kind": "payout",
+        "description": made.status,
+        "amount": -made.payout,
+        "balance": balance,
+        "payout_number": made.payout_number,
+        "external_reference": made.external_reference,
+    }
+    yield {"kind": "carried_forward", "balance": made.closing}

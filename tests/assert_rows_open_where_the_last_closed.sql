@@ -1,0 +1,51 @@
+-- A seller's row begins with what his row before left, plus payouts of earlier windows that were not paid after all.
+-- A row here means that money appeared or vanished between two weeks. Between open rows the build decides and the sum
+-- is exact; a payout can fail or come back weeks later, so between frozen rows its money may come in any later step.
+with
+
+windows as (
+    select
+        *,
+        lag(payout_window) over seller_rows as previous_window,
+        lag(status) over seller_rows as previous_status,
+        lag(frozen_at) over seller_rows as previous_frozen_at,
+        lag(payable) over seller_rows as previous_payable,
+        lag(carry_out) over seller_rows as previous_carry_out
+    from {{ ref('settlement_windows') }}
+    where payout_window >= {{ first_audited_window() }} and payout_window >= {{ settlement_start() }}
+    window seller_rows as (partition by seller_id, currency order by payout_window)
+),
+
+steps as (
+    select
+        seller_id,
+        payout_window,
+        currency,
+        previous_window,
+        previous_frozen_at is null as is_exact,
+        carry_in - previous_carry_out
+        - case when previous_frozen_at is null and previous_status = 'blocked' then previous_payable else 0 end as step
+    from windows
+    where previous_window is not null
+)
+
+select
+    steps.seller_id,
+    steps.payout_window,
+    steps.currency,
+    steps.step
+from steps
+left join lateral (
+    select
+        coalesce(sum(case when payouts.status != 'awaiting_reconciliation' then payouts.amount end), 0) as rolled,
+        coalesce(sum(case when payouts.status = 'awaiting_reconciliation' then payouts.amount end), 0) as disagreed
+    from {{ source('payouts', 'payouts') }} as payouts
+    where
+        payouts.seller_id = steps.seller_id
+        and payouts.currency = steps.currency
+        and payouts.payout_window <= steps.previous_window
+        and payouts.status in ('blocked', 'failed', 'returned', 'awaiting_reconciliation')
+) as unpaid on not steps.is_exact
+where
+    steps.step != 0
+    and (steps.is_exact or steps.step > unpaid.rolled or steps.step < -unpaid.disagreed)

@@ -1,0 +1,83 @@
+-- What the ledger owes a seller and has not promised is what his frozen rows say: what they began with, plus their
+-- cash, less every payout that is ready, on its way or paid.
+-- Rows and ledger are written by different statements. A row here means that one of the two is wrong, and the next
+-- carry_in with it. A payout that failed or came back after the rows looked at here were frozen explains itself.
+with
+
+frozen_rows as (
+    select
+        seller_id,
+        currency,
+        payout_window,
+        carry_in,
+        net - disputes + adjustments as cash,
+        min(payout_window) over (partition by seller_id, currency) as first_window
+    from {{ source('payouts', 'frozen_rows') }}
+    where payout_window >= {{ first_audited_window() }}
+),
+
+payouts as (select * from {{ source('payouts', 'payouts') }}),
+
+positions as (
+    select
+        seller_id,
+        currency,
+        cash + case when payout_window = first_window then carry_in else 0 end as by_rows,
+        0 as by_ledger
+    from frozen_rows
+    union all
+    select
+        seller_id,
+        currency,
+        -amount as by_rows,
+        0 as by_ledger
+    from payouts
+    where
+        payout_window >= {{ first_audited_window() }}
+        and status in ('ready', 'submitted', 'paid', 'awaiting_reconciliation')
+    union all
+    select
+        seller_id,
+        currency,
+        0 as by_rows,
+        balance as by_ledger
+    from {{ source('payouts', 'account_balances') }}
+    where account = 'seller_payable' and balance != 0
+    union all
+    select
+        seller_id,
+        currency,
+        0 as by_rows,
+        -amount as by_ledger
+    from payouts
+    where status = 'ready'
+),
+
+differences as (
+    select
+        seller_id,
+        currency,
+        sum(by_ledger) - sum(by_rows) as difference
+    from positions
+    group by seller_id, currency
+    having sum(by_ledger) != sum(by_rows)
+)
+
+select
+    differences.seller_id,
+    differences.currency,
+    differences.difference
+from differences
+cross join lateral (
+    select
+        coalesce(sum(case when payouts.status != 'awaiting_reconciliation' then payouts.amount end), 0) as came_back,
+        coalesce(sum(case when payouts.status = 'awaiting_reconciliation' then payouts.amount end), 0) as disagreed
+    from payouts
+    where
+        payouts.seller_id = differences.seller_id
+        and payouts.currency = differences.currency
+        and payouts.payout_window < {{ first_audited_window() }}
+        and payouts.status in ('blocked', 'failed', 'returned', 'awaiting_reconciliation')
+        and payouts.status_changed_at >= {{ audited_since() }}
+) as older
+where differences.difference > older.came_back or differences.difference < -older.disagreed

@@ -1,0 +1,200 @@
+"""Real servers for every test: that of DATABASE_URL or an embedded one, and Debian's where there is one.
+
+`conn`, `database` and `module_database` are migrated and empty; `any_database` is one on each server.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from psycopg import Connection, sql
+
+from weekclose.database import open_connection, server
+from weekclose.migrations import migrate
+from weekclose.postgres import EmbeddedPostgres, Server
+from weekclose.settings import Settings, project_dir
+
+GIVEN_URL = os.environ.get("DATABASE_URL", "")
+COMMAND = Path(sys.executable).parent / "weekclose"
+
+NewDatabase = Callable[[], AbstractContextManager[Server]]
+RunCommand = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def clean_environment() -> Iterator[None]:
+    """No test finds a person's database: an empty value also overrides `.env`."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name in os.environ:
+            if name.startswith(("PG", "WEEKCLOSE_")):
+                patch.delenv(name)
+        for name in ("DATABASE_URL", "PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE"):
+            patch.setenv(name, "")
+        patch.setenv("WEEKCLOSE_ACTOR", "tester")
+        patch.setenv("NO_COLOR", "1")
+        yield
+
+
+@contextmanager
+def _directory() -> Iterator[Path]:
+    """A directory that the server's user can enter, unlike pytest's own; servers in it are stopped."""
+    path = Path(tempfile.mkdtemp(prefix="weekclose-test-"))
+    path.chmod(0o755)
+    try:
+        yield path
+    finally:
+        for root in path.rglob("postgres/server"):
+            EmbeddedPostgres(root.parent.parent, _bin_dir_for(root)).stop()
+            shutil.rmtree(root.resolve())
+        shutil.rmtree(path)
+
+
+def _bin_dir_for(root: Path) -> Path | None:
+    version = root / "data" / "PG_VERSION"
+    debian = debian_bin_dir()
+    if debian and version.exists() and version.read_text().strip() == debian.parent.name:
+        return debian
+    return None
+
+
+def debian_bin_dir() -> Path | None:
+    """The newest PostgreSQL that Debian's packages installed here."""
+    found = [path.parent for path in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    return max(found, key=lambda path: int(path.parent.name), default=None)
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    """A WEEKCLOSE_HOME for one test, without a server yet."""
+    with _directory() as path:
+        yield path / "home"
+
+
+@pytest.fixture(scope="session")
+def first_server() -> Iterator[Server]:
+    """The server of DATABASE_URL, else an embedded one."""
+    if GIVEN_URL:
+        yield server(Settings.model_validate({"DATABASE_URL": GIVEN_URL}))
+    else:
+        with _own_server(None) as where:
+            yield where
+
+
+@pytest.fixture(scope="session")
+def second_server() -> Iterator[Server]:
+    """Debian's PostgreSQL, on a data directory of its own."""
+    bin_dir = debian_bin_dir()
+    if bin_dir is None:
+        pytest.skip("no second PostgreSQL: apt-get install postgresql-15 to test on it too")
+    with _own_server(bin_dir) as where:
+        yield where
+
+
+@contextmanager
+def _own_server(bin_dir: Path | None) -> Iterator[Server]:
+    with _directory() as path:
+        where = EmbeddedPostgres(path, bin_dir).start()
+        with open_connection(where) as conn:
+            # These data need not survive a power cut.
+            conn.execute("alter system set fsync = off")
+            conn.execute("select pg_reload_conf()")
+        yield where
+
+
+def _factory(where: Server) -> Iterator[NewDatabase]:
+    """Migrates once; every new database is a copy."""
+    with _created(where, "template1") as template:
+        with open_connection(template) as conn:
+            migrate(conn, project_dir() / "migrations")
+        yield lambda: _created(where, template.dbname)
+
+
+@contextmanager
+def _created(where: Server, template: str) -> Iterator[Server]:
+    name = f"weekclose_test_{uuid4().hex[:12]}"
+    with open_connection(where) as admin:
+        admin.execute(
+            sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(template))
+        )
+        try:
+            yield replace(where, dbname=name)
+        finally:
+            admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+@pytest.fixture(scope="session")
+def new_database(first_server: Server) -> Iterator[NewDatabase]:
+    """Call it for a migrated, empty database that lives as long as its `with`."""
+    yield from _factory(first_server)
+
+
+@pytest.fixture(scope="session")
+def second_new_database(second_server: Server) -> Iterator[NewDatabase]:
+    """As `new_database`, on the second server."""
+    yield from _factory(second_server)
+
+
+@pytest.fixture
+def database(new_database: NewDatabase) -> Iterator[Server]:
+    """A migrated, empty database for one test."""
+    with new_database() as where:
+        yield where
+
+
+@pytest.fixture(scope="module")
+def module_database(new_database: NewDatabase) -> Iterator[Server]:
+    """A migrated, empty database that the tests of a module share."""
+    with new_database() as where:
+        yield where
+
+
+@pytest.fixture(params=["first server", "second server"])
+def any_database(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """A migrated, empty database for one test, on each of the two servers."""
+    name = "new_database" if request.param == "first server" else "second_new_database"
+    create: NewDatabase = request.getfixturevalue(name)
+    with create() as where:
+        yield where
+
+
+@pytest.fixture
+def conn(database: Server) -> Iterator[Connection[Any]]:
+    """A connection to `database`, as `weekclose.database.connect` gives it."""
+    with open_connection(database) as connection:
+        yield connection
+
+
+@pytest.fixture
+def empty_conn(first_server: Server) -> Iterator[Connection[Any]]:
+    """A connection to a database that has seen no migration."""
+    with _created(first_server, "template1") as where, open_connection(where) as connection:
+        yield connection
+
+
+@pytest.fixture
+def weekclose() -> RunCommand:
+    """Runs the command as a person does: `weekclose("db", "url", database=database, PGTZ="Asia/Tokyo")`."""
+
+    def run(
+        *arguments: str, database: Server | None = None, **environment: str
+    ) -> subprocess.CompletedProcess[str]:
+        own = {"DATABASE_URL": database.url} if database else {}
+        return subprocess.run(
+            [COMMAND, *arguments],
+            env=os.environ | own | environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    return run

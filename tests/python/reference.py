@@ -1,0 +1,778 @@
+"""The money rules in plain Python: a second reading to hold the models against, simple rather than fast.
+
+`Books` keeps raw rows and what was frozen; everything else is worked out anew from them each time.
+Instants are aware datetimes, windows are dates in the platform's zone, money is Decimal.
+"""
+
+import csv
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal, localcontext
+from itertools import groupby
+from typing import NamedTuple
+from zoneinfo import ZoneInfo
+
+from weekclose.addresses import check_destination
+from weekclose.settings import project_dir
+
+ZERO = Decimal("0.00")
+WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+KINDS = ("sale", "refund", "dispute_opened", "dispute_closed")
+# A payout in one of these states has used up its part of the balance.
+HOLDS_MONEY = ("ready", "submitted", "paid", "awaiting_reconciliation")
+WALLET_FORMS = {
+    "TRC-20": r"T[1-9A-HJ-NP-Za-km-z]{33}",
+    "ERC-20": r"0x[0-9a-fA-F]{40}",
+    "SPL": r"[1-9A-HJ-NP-Za-km-z]{32,44}",
+}
+
+
+@dataclass(frozen=True)
+class Seller:
+    seller_id: str
+    seller_type: str
+    region: str
+    preferred_rail: str | None
+    wallet_address: str | None
+    wallet_changed_at: datetime | None
+    settlement_currency: str
+    status: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Order:
+    order_id: str
+    seller_id: str | None
+    currency: str
+    gross_amount: Decimal
+    fee_amount: Decimal
+    status: str
+    captured_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Refund:
+    refund_id: str
+    order_id: str
+    amount: Decimal
+    fee_refund_amount: Decimal
+    refunded_at: datetime
+
+
+@dataclass(frozen=True)
+class Dispute:
+    dispute_id: str
+    order_id: str
+    amount: Decimal
+    reason: str
+    status: str
+    opened_at: datetime
+    closed_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Terms:
+    """The settings of a run."""
+
+    settlement_start: date
+    zone: str = "UTC"
+    starts_on: str = "sunday"
+    reserve_days: int = 7
+    quiet_hours: int = 72
+    clearance_days: int = 30
+
+    def local_date(self, at: datetime) -> date:
+        return at.astimezone(ZoneInfo(self.zone)).date()
+
+    def midnight(self, day: date) -> datetime:
+        """The first instant of a local day, in UTC."""
+        return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(self.zone)).astimezone(UTC)
+
+    def window_of(self, day: date) -> date:
+        return day - timedelta(days=(day.weekday() - WEEKDAYS.index(self.starts_on)) % 7)
+
+    def ends_at(self, window: date) -> datetime:
+        return self.midnight(window + timedelta(days=7))
+
+    def reserve_closes_at(self, window: date) -> datetime:
+        return self.midnight(window + timedelta(days=7 + self.reserve_days))
+
+    def home(self, order_window: date, event_at: datetime) -> date:
+        """The oldest window whose reserve is open when the event happens, not before the order's own."""
+        return max(
+            order_window, self.window_of(self.local_date(event_at) - timedelta(days=self.reserve_days))
+        )
+
+    def latest_due(self, as_of: datetime) -> date:
+        window = self.window_of(self.local_date(as_of))
+        while self.reserve_closes_at(window) > as_of:
+            window -= timedelta(days=7)
+        return window
+
+
+class Happening(NamedTuple):
+    """What the raw rows say happened to an order; sorts as the timeline does."""
+
+    at: datetime
+    rank: int
+    source_id: str
+    amount: Decimal
+    fee_refund: Decimal = ZERO
+
+    @property
+    def kind(self) -> str:
+        return KINDS[self.rank]
+
+    @property
+    def line_id(self) -> str:
+        return f"{self.kind}:{self.source_id}"
+
+
+@dataclass(frozen=True)
+class Line:
+    """A settlement line. `claim` is what the dispute is about, whatever could be clawed back for it."""
+
+    line_id: str
+    seller_id: str
+    currency: str
+    order_id: str
+    kind: str
+    source_id: str
+    event_at: datetime
+    home_window: date
+    payout_window: date
+    gross: Decimal = ZERO
+    fees: Decimal = ZERO
+    refunds: Decimal = ZERO
+    disputes: Decimal = ZERO
+    claim: Decimal = ZERO
+    is_frozen: bool = False
+
+    @property
+    def cash(self) -> Decimal:
+        return self.gross - self.fees - self.refunds - self.disputes
+
+    @property
+    def is_late(self) -> bool:
+        return self.payout_window > self.home_window
+
+
+class RowKey(NamedTuple):
+    payout_window: date
+    seller_id: str
+    currency: str
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of the settlement view."""
+
+    key: RowKey
+    gross: Decimal
+    fees: Decimal
+    refunds: Decimal
+    disputes: Decimal
+    carry_in: Decimal
+    payable: Decimal
+    carry_out: Decimal
+    rail: str | None
+    status: str
+    block_reasons: tuple[str, ...]
+    order_count: int
+    late_line_count: int
+    window_ends_at: datetime
+    reserve_closes_at: datetime
+    failure_reason: str | None = None
+    is_frozen: bool = False
+
+    @property
+    def net(self) -> Decimal:
+        return self.gross - self.fees - self.refunds
+
+
+@dataclass(frozen=True)
+class Payout:
+    key: RowKey
+    amount: Decimal
+    status: str
+    block_reasons: tuple[str, ...] = ()
+    failure_reason: str | None = None
+
+
+@dataclass(frozen=True)
+class Balance:
+    seller_id: str
+    currency: str
+    pending_balance: Decimal
+    available_balance: Decimal
+    in_transit: Decimal
+    reserve_closes_at: datetime | None
+    last_payout_status: str | None
+    last_failure_reason: str | None
+
+
+@dataclass(frozen=True)
+class Activity:
+    """What the health score looks at: 30 days, and the last 7 of them."""
+
+    orders: int
+    disputes: int
+    disputes_7d: int
+    gross: Decimal
+    disputed: Decimal
+    refunded: Decimal
+    orders_7d: int
+    gross_7d: Decimal
+
+
+@dataclass(frozen=True)
+class Health:
+    seller_id: str
+    activity: Activity
+    fees: Decimal
+    score: Decimal
+    reasons: tuple[str, ...]
+    currencies: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Unsettled:
+    """A raw row without a line."""
+
+    kind: str
+    source_id: str
+    order_id: str
+    seller_id: str | None
+    reason: str
+
+
+@dataclass(frozen=True)
+class Marts:
+    """What the warehouse should show after a run."""
+
+    lines: dict[str, Line]
+    unsettled: dict[tuple[str, str], Unsettled]
+    rows: dict[RowKey, Row]
+    balances: dict[tuple[str, str], Balance]
+    health: dict[str, Health]
+
+
+class Sale(NamedTuple):
+    """The sale that an order's other events go on from."""
+
+    seller_id: str
+    currency: str
+    gross: Decimal
+    fees: Decimal
+    order_window: date
+
+
+class Claim:
+    """How much of an order is clawed back, event by event."""
+
+    def __init__(self, sale: Sale) -> None:
+        self.kept = sale.gross - sale.fees
+        self.open: dict[str, Decimal] = {}
+        self.clawed = ZERO
+
+    def take(self, kind: str, source_id: str, amount: Decimal, fee_refund: Decimal) -> Decimal:
+        """The change of what is clawed back that the event would bring."""
+        if kind == "refund":
+            self.kept -= amount - fee_refund
+        elif kind == "dispute_opened":
+            self.open[source_id] = amount
+        elif kind == "dispute_closed":
+            self.open.pop(source_id, None)
+        return min(sum(self.open.values(), ZERO), max(ZERO, self.kept)) - self.clawed
+
+
+@dataclass
+class Books:
+    """Everything known: the raw rows as they stand, and what was frozen."""
+
+    sellers: dict[str, Seller] = field(default_factory=dict)
+    orders: dict[str, Order] = field(default_factory=dict)
+    refunds: dict[str, Refund] = field(default_factory=dict)
+    disputes: dict[str, Dispute] = field(default_factory=dict)
+    holds: set[tuple[str, date]] = field(default_factory=set)
+    clearances: list[tuple[str, datetime]] = field(default_factory=list)
+    frozen_lines: dict[str, Line] = field(default_factory=dict)
+    frozen_rows: dict[RowKey, Row] = field(default_factory=dict)
+    payouts: dict[RowKey, Payout] = field(default_factory=dict)
+    last_frozen: date | None = None
+
+    def run(self, as_of: datetime, terms: Terms, *, freeze: bool) -> Marts:
+        """A Sunday: freezes what is due if asked to, and says what the marts show after it."""
+        if freeze and terms.latest_due(as_of) >= self.first_unfrozen(terms):
+            self._freeze(as_of, terms)
+        return self.marts(as_of, terms)
+
+    def first_unfrozen(self, terms: Terms) -> date:
+        return self.last_frozen + timedelta(days=7) if self.last_frozen else terms.settlement_start
+
+    def marts(self, as_of: datetime, terms: Terms) -> Marts:
+        lines, unsettled = self._lines(as_of, terms)
+        health = self._health(lines, as_of, terms)
+        return Marts(
+            lines={line.line_id: line for line in lines},
+            unsettled={(row.kind, row.source_id): row for row in unsettled},
+            rows={row.key: row for row in self._rows(lines, health, as_of, terms)},
+            balances={
+                (balance.seller_id, balance.currency): balance
+                for balance in self._balances(lines, as_of, terms)
+            },
+            health=health,
+        )
+
+    # Lines
+
+    def _lines(self, as_of: datetime, terms: Terms) -> tuple[list[Line], list[Unsettled]]:
+        lines = list(self.frozen_lines.values())
+        unsettled: list[Unsettled] = []
+        happenings = sorted(self._happenings(as_of))
+        for order_id, of_order in groupby(happenings, key=lambda pair: pair[0]):
+            pending = [what for _, what in of_order if what.line_id not in self.frozen_lines]
+            sale = self._sale(order_id, as_of, terms)
+            if sale:
+                lines += self._order_lines(order_id, sale, pending, terms)
+            else:
+                unsettled += [self._unsettled(order_id, what, as_of) for what in pending]
+        unsettled += [
+            self._unsettled(order_id, Happening(as_of, 0, order_id, ZERO), as_of)
+            for order_id, order in self.orders.items()
+            if order.captured_at is None and f"sale:{order_id}" not in self.frozen_lines
+        ]
+        return lines, [row for row in unsettled if row.kind]
+
+    def _happenings(self, as_of: datetime) -> Iterator[tuple[str, Happening]]:
+        """(order, what happened) for each raw event up to `as_of`."""
+        for order in self.orders.values():
+            if order.captured_at and order.captured_at <= as_of:
+                yield order.order_id, Happening(order.captured_at, 0, order.order_id, order.gross_amount)
+        for refund in self.refunds.values():
+            if refund.refunded_at <= as_of:
+                yield (
+                    refund.order_id,
+                    Happening(
+                        refund.refunded_at, 1, refund.refund_id, refund.amount, refund.fee_refund_amount
+                    ),
+                )
+        for dispute in self.disputes.values():
+            if dispute.opened_at <= as_of:
+                yield (
+                    dispute.order_id,
+                    Happening(dispute.opened_at, 2, dispute.dispute_id, dispute.amount),
+                )
+            if _released(dispute, as_of):
+                assert dispute.closed_at
+                yield (
+                    dispute.order_id,
+                    Happening(dispute.closed_at, 3, dispute.dispute_id, dispute.amount),
+                )
+
+    def _order(self, order_id: str, as_of: datetime) -> Order | None:
+        """The order, if it exists at `as_of`."""
+        order = self.orders.get(order_id)
+        return None if order is None or (order.captured_at and order.captured_at > as_of) else order
+
+    def _sale(self, order_id: str, as_of: datetime, terms: Terms) -> Sale | None:
+        frozen = self.frozen_lines.get(f"sale:{order_id}")
+        if frozen:
+            return Sale(
+                frozen.seller_id, frozen.currency, frozen.gross, frozen.fees, frozen.home_window
+            )
+        order = self._order(order_id, as_of)
+        if order is None or self._why_no_sale(order):
+            return None
+        assert order.captured_at and order.seller_id
+        return Sale(
+            order.seller_id,
+            order.currency,
+            order.gross_amount,
+            order.fee_amount,
+            terms.window_of(terms.local_date(order.captured_at)),
+        )
+
+    def _why_no_sale(self, order: Order) -> str:
+        if order.status not in ("confirmed", "fulfilled"):
+            return f"order_{order.status}"
+        if order.captured_at is None:
+            return "order_not_captured"
+        if order.seller_id is None:
+            return "order_without_seller"
+        return "" if order.seller_id in self.sellers else "order_of_unknown_seller"
+
+    def _order_lines(
+        self, order_id: str, sale: Sale, pending: list[Happening], terms: Terms
+    ) -> Iterator[Line]:
+        """The order's lines that are not frozen.
+
+        History comes first, then what is frozen as it was booked, then the rest in the order of events:
+        what arrives late finds the money where the frozen lines have left it.
+        """
+        claim = Claim(sale)
+        homes = {what.line_id: terms.home(sale.order_window, what.at) for what in pending}
+        homes |= {what.line_id: sale.order_window for what in pending if what.kind == "sale"}
+        history = [what for what in pending if homes[what.line_id] < terms.settlement_start]
+        for what in history:
+            yield self._line(order_id, sale, what, claim, homes[what.line_id], homes[what.line_id])
+        for line in sorted(self.frozen_lines.values(), key=lambda line: (line.event_at, KINDS.index(line.kind))):
+            if line.order_id == order_id:
+                claim.take(line.kind, line.source_id, line.refunds or line.claim, -line.fees)
+                claim.clawed += line.disputes
+        for what in pending:
+            if what not in history:
+                home = homes[what.line_id]
+                yield self._line(
+                    order_id, sale, what, claim, home, max(home, self.first_unfrozen(terms))
+                )
+
+    def _line(
+        self, order_id: str, sale: Sale, what: Happening, claim: Claim, home: date, window: date
+    ) -> Line:
+        change = claim.take(what.kind, what.source_id, what.amount, what.fee_refund)
+        claim.clawed += change
+        bare = Line(
+            line_id=what.line_id,
+            seller_id=sale.seller_id,
+            currency=sale.currency,
+            order_id=order_id,
+            kind=what.kind,
+            source_id=what.source_id,
+            event_at=what.at,
+            home_window=home,
+            payout_window=window,
+            disputes=change,
+        )
+        if what.kind == "sale":
+            return replace(bare, gross=sale.gross, fees=sale.fees)
+        if what.kind == "refund":
+            return replace(bare, refunds=what.amount, fees=-what.fee_refund)
+        return replace(bare, claim=what.amount)
+
+    def _unsettled(self, order_id: str, what: Happening, as_of: datetime) -> Unsettled:
+        order = self._order(order_id, as_of)
+        kind = {"sale": "order", "refund": "refund", "dispute_opened": "dispute"}.get(what.kind, "")
+        reason = "unknown_order" if order is None else self._why_no_sale(order)
+        return Unsettled(kind, what.source_id, order_id, order.seller_id if order else None, reason)
+
+    # Rows
+
+    def _rows(
+        self, lines: list[Line], health: dict[str, Health], as_of: datetime, terms: Terms
+    ) -> Iterator[Row]:
+        for row in self.frozen_rows.values():
+            payout = self.payouts.get(row.key)
+            yield row if payout is None else replace(
+                row,
+                status=payout.status,
+                block_reasons=payout.block_reasons,
+                failure_reason=payout.failure_reason,
+            )
+        due = terms.latest_due(as_of)
+        first = self.first_unfrozen(terms)
+        parties = {(line.seller_id, line.currency) for line in lines}
+        for seller_id, currency in sorted(parties):
+            own = [line for line in lines if (line.seller_id, line.currency) == (seller_id, currency)]
+            for window in sorted({line.payout_window for line in own}):
+                if window < terms.settlement_start:
+                    yield self._row(RowKey(window, seller_id, currency), own, terms, "before_start")
+            yield from self._open_rows(seller_id, currency, own, first, due, health, as_of, terms)
+
+    def _open_rows(
+        self,
+        seller_id: str,
+        currency: str,
+        own: list[Line],
+        first: date,
+        due: date,
+        health: dict[str, Health],
+        as_of: datetime,
+        terms: Terms,
+    ) -> Iterator[Row]:
+        """The seller's rows that are not frozen, each beginning with what the one before passes on."""
+        balance = self._frozen_balance(seller_id, currency)
+        windows = {line.payout_window for line in own if line.payout_window >= first}
+        for window in sorted(windows | ({due} if due >= first else set())):
+            key = RowKey(window, seller_id, currency)
+            bare = self._row(key, own, terms, "pending" if window > due else "carried_forward")
+            carry_in, balance = balance, balance + bare.net - bare.disputes
+            if window not in windows and balance == 0:
+                continue
+            row = replace(bare, carry_in=carry_in, carry_out=balance)
+            if window == due:
+                row = self._pay(row, health.get(seller_id), as_of, terms)
+                balance = row.carry_out + (row.payable if row.status == "blocked" else ZERO)
+            yield row
+
+    def _frozen_balance(self, seller_id: str, currency: str) -> Decimal:
+        cash = sum(
+            (
+                line.cash
+                for line in self.frozen_lines.values()
+                if (line.seller_id, line.currency) == (seller_id, currency)
+            ),
+            ZERO,
+        )
+        return cash - self._paid_out(seller_id, currency, HOLDS_MONEY)
+
+    def _paid_out(self, seller_id: str, currency: str, states: Iterable[str]) -> Decimal:
+        return sum(
+            (
+                payout.amount
+                for payout in self.payouts.values()
+                if payout.key[1:] == (seller_id, currency) and payout.status in states
+            ),
+            ZERO,
+        )
+
+    def _row(self, key: RowKey, own: list[Line], terms: Terms, status: str) -> Row:
+        lines = [line for line in own if line.payout_window == key.payout_window]
+        seller = self.sellers.get(key.seller_id)
+        return Row(
+            key=key,
+            gross=sum((line.gross for line in lines), ZERO),
+            fees=sum((line.fees for line in lines), ZERO),
+            refunds=sum((line.refunds for line in lines), ZERO),
+            disputes=sum((line.disputes for line in lines), ZERO),
+            carry_in=ZERO,
+            payable=ZERO,
+            carry_out=ZERO,
+            # What was before the start was settled elsewhere, who knows how.
+            rail=rail_of(seller) if seller and status != "before_start" else None,
+            status=status,
+            block_reasons=(),
+            order_count=sum(line.kind == "sale" for line in lines),
+            late_line_count=sum(line.is_late for line in lines),
+            window_ends_at=terms.ends_at(key.payout_window),
+            reserve_closes_at=terms.reserve_closes_at(key.payout_window),
+        )
+
+    def _pay(self, row: Row, health: Health | None, as_of: datetime, terms: Terms) -> Row:
+        seller = self.sellers[row.key.seller_id]
+        minimum_balance, minimum_payout = floors()[seller.seller_type]
+        payable = max(ZERO, row.carry_out - minimum_balance)
+        if payable == 0 or payable < minimum_payout:
+            return row
+        reasons = tuple(sorted(self._block_reasons(row, seller, health, as_of, terms)))
+        return replace(
+            row,
+            payable=payable,
+            carry_out=row.carry_out - payable,
+            status="blocked" if reasons else "ready",
+            block_reasons=reasons,
+        )
+
+    def _block_reasons(
+        self, row: Row, seller: Seller, health: Health | None, as_of: datetime, terms: Terms
+    ) -> Iterator[str]:
+        cleared = any(
+            who == seller.seller_id and as_of < at + timedelta(days=terms.clearance_days)
+            for who, at in self.clearances
+        )
+        if health and health.reasons and not cleared:
+            yield "manual_review"
+        if seller.status != "active":
+            yield "seller_inactive"
+        if row.rail is None:
+            yield "no_rail"
+        elif not re.fullmatch(WALLET_FORMS[row.rail], seller.wallet_address or ""):
+            yield "invalid_wallet"
+        if seller.settlement_currency != row.key.currency:
+            yield "currency_mismatch"
+        changed_at = seller.wallet_changed_at
+        if changed_at and as_of - timedelta(hours=terms.quiet_hours) < changed_at <= as_of:
+            yield "wallet_recently_changed"
+        if (seller.seller_id, row.key.payout_window) in self.holds:
+            yield "on_hold"
+
+    # The freeze
+
+    def _freeze(self, as_of: datetime, terms: Terms) -> None:
+        seen = self.marts(as_of, terms)
+        due = terms.latest_due(as_of)
+        for row in seen.rows.values():
+            if not row.is_frozen and terms.settlement_start <= row.key.payout_window <= due:
+                frozen = replace(self._check_wallet(row), is_frozen=True)
+                self.frozen_rows[row.key] = frozen
+                if frozen.payable:
+                    self.payouts[row.key] = Payout(
+                        row.key, row.payable, frozen.status, frozen.block_reasons
+                    )
+        for line in seen.lines.values():
+            if terms.settlement_start <= line.payout_window <= due:
+                self.frozen_lines[line.line_id] = replace(line, is_frozen=True)
+        self.last_frozen = due
+
+    def _check_wallet(self, row: Row) -> Row:
+        """The view checks the form of an address, the freeze its checksum too."""
+        if not row.payable or row.rail is None:
+            return row
+        if check_destination(row.rail, self.sellers[row.key.seller_id].wallet_address or "") is None:
+            return row
+        return replace(
+            row, status="blocked", block_reasons=tuple(sorted({*row.block_reasons, "invalid_wallet"}))
+        )
+
+    # Balances and health
+
+    def _balances(self, lines: list[Line], as_of: datetime, terms: Terms) -> Iterator[Balance]:
+        settled = [line for line in lines if line.payout_window >= terms.settlement_start]
+        due = max(terms.latest_due(as_of), self.last_frozen or date.min)
+        for seller_id, currency in sorted({(line.seller_id, line.currency) for line in settled}):
+            own = [line for line in settled if (line.seller_id, line.currency) == (seller_id, currency)]
+            open_windows = {line.payout_window for line in own if line.payout_window > due}
+            payouts = sorted(
+                (payout for payout in self.payouts.values() if payout.key[1:] == (seller_id, currency)),
+                key=lambda payout: payout.key.payout_window,
+            )
+            in_transit = self._paid_out(seller_id, currency, ("submitted", "awaiting_reconciliation"))
+            yield Balance(
+                seller_id=seller_id,
+                currency=currency,
+                pending_balance=sum((line.cash for line in own if line.payout_window > due), ZERO),
+                available_balance=sum((line.cash for line in own if line.payout_window <= due), ZERO)
+                - self._paid_out(seller_id, currency, ("paid",))
+                - in_transit,
+                in_transit=in_transit,
+                reserve_closes_at=terms.reserve_closes_at(min(open_windows)) if open_windows else None,
+                last_payout_status=payouts[-1].status if payouts else None,
+                last_failure_reason=payouts[-1].failure_reason if payouts else None,
+            )
+
+    def _health(self, lines: list[Line], as_of: datetime, terms: Terms) -> dict[str, Health]:
+        day = terms.local_date(as_of)
+        month = (terms.midnight(day - timedelta(days=30)), terms.midnight(day))
+        week = (terms.midnight(day - timedelta(days=7)), terms.midnight(day))
+        recent = [line for line in lines if month[0] <= line.event_at < month[1]]
+        disputes = [
+            (*owner, dispute)
+            for dispute in self.disputes.values()
+            if month[0] <= dispute.opened_at < month[1]
+            and not _released(dispute, as_of)
+            and (owner := self._owner(dispute.order_id, as_of, terms))
+        ]
+        parties = {(line.seller_id, line.currency) for line in recent} | {
+            (seller_id, currency) for seller_id, currency, _ in disputes
+        }
+        return {
+            seller_id: self._seller_health(
+                seller_id,
+                [line for line in recent if line.seller_id == seller_id],
+                [dispute for who, _, dispute in disputes if who == seller_id],
+                tuple(sorted(currency for who, currency in parties if who == seller_id)),
+                week[0],
+            )
+            for seller_id in {who for who, _ in parties}
+        }
+
+    def _owner(self, order_id: str, as_of: datetime, terms: Terms) -> tuple[str, str] | None:
+        """Seller and currency of an order, also of one without a sale; None if nobody knows the seller."""
+        sale = self._sale(order_id, as_of, terms)
+        if sale:
+            return sale.seller_id, sale.currency
+        order = self._order(order_id, as_of)
+        if order is None or order.seller_id not in self.sellers:
+            return None
+        assert order.seller_id
+        return order.seller_id, order.currency
+
+    def _seller_health(
+        self,
+        seller_id: str,
+        lines: list[Line],
+        disputes: list[Dispute],
+        currencies: tuple[str, ...],
+        week_begins: datetime,
+    ) -> Health:
+        sales = [line for line in lines if line.kind == "sale"]
+        last_sales = [line for line in sales if line.event_at >= week_begins]
+        activity = Activity(
+            orders=len(sales),
+            disputes=len(disputes),
+            disputes_7d=sum(dispute.opened_at >= week_begins for dispute in disputes),
+            gross=sum((line.gross for line in sales), ZERO),
+            disputed=sum((dispute.amount for dispute in disputes), ZERO),
+            refunded=sum((line.refunds for line in lines), ZERO),
+            orders_7d=len(last_sales),
+            gross_7d=sum((line.gross for line in last_sales), ZERO),
+        )
+        score, reasons = judge(activity)
+        return Health(
+            seller_id=seller_id,
+            activity=activity,
+            fees=sum((line.fees for line in sales), ZERO),
+            score=score,
+            reasons=reasons,
+            currencies=currencies,
+        )
+
+
+def _released(dispute: Dispute, as_of: datetime) -> bool:
+    return (
+        dispute.status in ("won", "withdrawn")
+        and dispute.closed_at is not None
+        and dispute.closed_at <= as_of
+    )
+
+
+def judge(seen: Activity) -> tuple[Decimal, tuple[str, ...]]:
+    """The health score and the reasons for a review."""
+    with localcontext() as context:
+        context.prec = 50
+        calm_days = Decimal(7) / 23
+        dispute_rate = Decimal(seen.disputes + 1) / (seen.orders + 200)
+        disputed_value = (seen.disputed + 25) / (seen.gross + 5000)
+        refund_value = (seen.refunded + 250) / (seen.gross + 5000)
+        expected = max(
+            (seen.disputes - seen.disputes_7d) * calm_days,
+            seen.orders_7d * Decimal("0.005"),
+            Decimal("0.5"),
+        )
+        z = (seen.disputes_7d - expected) / expected.sqrt()
+        growth = Decimal(0)
+        if seen.orders_7d >= 20:
+            growth = seen.gross_7d / max((seen.gross - seen.gross_7d) * calm_days, Decimal(1000))
+        risk = (
+            Decimal("0.40") * _clamp((dispute_rate - Decimal("0.005")) / Decimal("0.010"))
+            + Decimal("0.20") * _clamp((disputed_value - Decimal("0.005")) / Decimal("0.015"))
+            + Decimal("0.15") * _clamp((refund_value - Decimal("0.05")) / Decimal("0.25"))
+            + Decimal("0.15") * _clamp((z - 2) / 4)
+            + Decimal("0.10") * _clamp((growth - 3) / 7)
+        )
+        score = (100 * (1 - risk)).quantize(Decimal("0.1"), ROUND_HALF_UP)
+    reasons = {
+        "low_score": score < 60,
+        "dispute_spike": seen.disputes_7d >= 3 and z >= 3,
+        "volume_spike": seen.orders_7d >= 20 and growth >= 5,
+        "disputes_without_sales": seen.orders == 0 and seen.disputes > 0,
+    }
+    return score, tuple(sorted(reason for reason, holds in reasons.items() if holds))
+
+
+def _clamp(value: Decimal) -> Decimal:
+    return min(Decimal(1), max(Decimal(0), value))
+
+
+def rail_of(seller: Seller) -> str | None:
+    """The seller's own rail if the region allows it, else the region's default; None without a region."""
+    rails = [row for row in _seed("region_rails") if row["region"] == seller.region]
+    if seller.preferred_rail in [row["rail"] for row in rails]:
+        return seller.preferred_rail
+    return next((row["rail"] for row in rails if row["is_default"] == "true"), None)
+
+
+def floors() -> dict[str, tuple[Decimal, Decimal]]:
+    """(minimum balance, minimum payout) per type of seller."""
+    return {
+        row["seller_type"]: (Decimal(row["minimum_balance"]), Decimal(row["minimum_payout"]))
+        for row in _seed("seller_policies")
+    }
+
+
+def _seed(name: str) -> list[dict[str, str]]:
+    with (project_dir() / "seeds" / f"{name}.csv").open() as file:
+        return list(csv.DictReader(file))

@@ -1,0 +1,331 @@
+"""Sunday night from the outside: what it freezes, what it refuses, and what a second run does."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import Connection
+
+from weekclose.database import open_connection
+from weekclose.errors import Refused, UsageError
+from weekclose.freeze import freeze
+from weekclose.migrations import migrate
+from weekclose.policy import effective_vars, parse_as_of, parse_vars
+from weekclose.postgres import Server
+from weekclose.settings import Settings, project_dir
+from weekclose.sunday import SundayReport, run_sunday
+from weekclose.warehouse import Warehouse
+
+WALLET = "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t"
+WRONG_CHECKSUM = "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6u"
+START = date(2026, 11, 1)
+NIGHT = datetime(2026, 11, 15, 23, tzinfo=UTC)
+NEXT_NIGHT = datetime(2026, 11, 22, 23, tzinfo=UTC)
+
+
+@dataclass
+class Week:
+    """A database with a small marketplace, and its Sundays."""
+
+    server: Server
+    conn: Connection[Any]
+    warehouse: Warehouse
+
+    def sunday(self, as_of: datetime = NIGHT, start: date | None = START, **options: Any) -> SundayReport:
+        overrides = options.pop("overrides", {}) | (
+            {"settlement_start": start.isoformat()} if start is not None else {}
+        )
+        return run_sunday(
+            self.server, self.warehouse, as_of=as_of, actor="tester", overrides=overrides, **options
+        )
+
+    def seller(self, seller_id: str, wallet: str | None = WALLET) -> None:
+        self.conn.execute(
+            "insert into raw.sellers"
+            " (seller_id, region, settlement_currency, status, created_at, wallet_address)"
+            " values (%s, 'APAC', 'USD', 'active', '2026-01-01Z', %s)",
+            (seller_id, wallet),
+        )
+
+    def order(self, order_id: str, seller_id: str, captured_at: str, gross: int = 100, fee: int = 10) -> None:
+        self.conn.execute(
+            "insert into raw.orders"
+            " (order_id, seller_id, currency, gross_amount, fee_amount, status, captured_at)"
+            " values (%s, %s, 'USD', %s, %s, 'fulfilled', %s)",
+            (order_id, seller_id, gross, fee, captured_at),
+        )
+
+    def one(self, query: str) -> Any:
+        row = self.conn.execute(query).fetchone()
+        assert row is not None
+        return row[0]
+
+
+@pytest.fixture(scope="module")
+def dbt_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def warehouse(module_database: Server, dbt_home: Path) -> Warehouse:
+    """One for the module: the project is parsed once."""
+    return Warehouse(Settings(WEEKCLOSE_HOME=dbt_home), module_database)
+
+
+@pytest.fixture
+def week(module_database: Server, warehouse: Warehouse) -> Iterator[Week]:
+    with open_connection(module_database) as conn:
+        for schema in ("raw", "payouts", "seeds", "staging", "intermediate", "marts"):
+            conn.execute(f"drop schema if exists {schema} cascade")
+        conn.execute("drop table public.weekclose_migrations")
+        migrate(conn, project_dir() / "migrations")
+        week = Week(module_database, conn, warehouse)
+        week.seller("s1")
+        week.seller("s2")
+        week.order("o1", "s1", "2026-11-02T10:00Z")
+        week.order("o2", "s2", "2026-11-07T23:59Z", gross=50, fee=5)
+        week.order("o3", "s1", "2026-11-15T10:00Z")
+        week.order("o4", "s1", "2026-11-22T10:00Z")
+        yield week
+
+
+def test_a_green_sunday_freezes_the_due_window_once(week: Week) -> None:
+    report = week.sunday()
+    assert report.outcome == "frozen"
+    assert [(frozen.payout_window, frozen.payable) for frozen in report.frozen] == [
+        (START, {"USD": Decimal("135.00")})
+    ]
+    assert week.one("select sum(amount) from payouts.ledger_entries") == 0
+    assert week.one("select sum(amount) from payouts.ledger_entries where account = 'seller_payable'") == 135
+    assert week.one("select count(*) from payouts.audit_log where action = 'freeze'") == 1
+    assert week.one("select state from payouts.batches") == "frozen"
+
+    again = week.sunday()
+    assert (again.outcome, again.frozen) == ("nothing_to_freeze", [])
+    assert week.one("select count(*) from payouts.payouts") == 2
+    assert week.one("select payouts.window_digest('2026-11-01')") == report.frozen[0].content_digest
+
+
+def test_the_digest_is_a_function_of_the_content(week: Week) -> None:
+    digest = week.sunday().frozen[0].content_digest
+    week.conn.execute("set timezone = 'Pacific/Kiritimati'")
+    week.conn.execute("set datestyle = 'German'")
+    assert week.one("select payouts.window_digest('2026-11-01')") == digest
+    week.conn.execute("set session_replication_role = replica")
+    week.conn.execute(
+        "update payouts.frozen_lines set event_at = event_at + interval '1 us' where line_id = 'sale:o1'"
+    )
+    assert week.one("select payouts.window_digest('2026-11-01')") != digest
+
+
+def test_a_wallet_with_a_wrong_checksum_is_blocked_when_it_is_frozen(week: Week) -> None:
+    week.seller("s3", WRONG_CHECKSUM)
+    week.order("o9", "s3", "2026-11-03T10:00Z")
+    report = week.sunday()
+    assert (report.frozen[0].ready_count, report.frozen[0].blocked_count) == (2, 1)
+    assert week.one("select block_reasons from marts.settlement_windows where seller_id = 's3'") == [
+        "invalid_wallet"
+    ]
+    week.order("late", "s3", "2026-11-15T11:00Z")
+    week.sunday(NEXT_NIGHT)
+    assert week.one(
+        "select carry_in from marts.settlement_windows"
+        " where seller_id = 's3' and payout_window = '2026-11-08'"
+    ) == Decimal("90.00")
+
+
+def test_red_checks_freeze_nothing(week: Week) -> None:
+    week.conn.execute("delete from raw.orders where captured_at > '2026-11-08'")
+    report = week.sunday()
+    assert report.outcome == "refused"
+    assert [result.name for result in report.red] == ["orders"]
+    assert "days before as_of" in report.message
+    assert week.one("select count(*) from payouts.frozen_windows") == 0
+    assert week.one("select outcome from payouts.warehouse_runs") == "refused"
+
+
+def test_without_a_settlement_start_everything_is_history(week: Week) -> None:
+    report = week.sunday(start=None)
+    assert report.outcome == "refused"
+    assert "settlement_start is not set" in report.message
+    assert week.one("select array_agg(distinct status) from marts.settlement_windows") == ["before_start"]
+    assert week.one("select count(*) from marts.seller_balances") == 0
+
+
+def test_an_earlier_as_of_rebuilds_and_freezes_nothing(week: Week) -> None:
+    week.sunday(NEXT_NIGHT, may_freeze=False)
+    report = week.sunday(NIGHT)
+    assert report.outcome == "refused"
+    assert "lies before the last run's" in report.message
+    assert week.one("select count(*) from marts.settlement_lines where order_id = 'o4'") == 0
+    # The instant was a typing error: the next run speaks for the right one again, and freezes.
+    assert week.sunday(NIGHT).outcome == "frozen"
+
+
+def test_no_freeze_builds_only(week: Week) -> None:
+    assert week.sunday(may_freeze=False).outcome == "not_frozen"
+    assert week.one("select status from marts.settlement_windows where seller_id = 's2'") == "ready"
+    assert week.one("select count(*) from payouts.frozen_windows") == 0
+
+
+def test_a_skipped_sunday_is_frozen_with_the_next(week: Week) -> None:
+    week.order("o5", "s1", "2026-11-09T10:00Z", gross=200, fee=20)
+    report = week.sunday(NEXT_NIGHT)
+    assert [frozen.payout_window for frozen in report.frozen] == [date(2026, 11, 1), date(2026, 11, 8)]
+    rows = week.conn.execute(
+        "select payout_window::text, status, carry_in, payable, carry_out from marts.settlement_windows"
+        " where seller_id = 's1' and frozen_at is not null order by payout_window"
+    ).fetchall()
+    assert rows == [
+        ("2026-11-01", "carried_forward", Decimal("0.00"), Decimal("0.00"), Decimal("90.00")),
+        ("2026-11-08", "ready", Decimal("90.00"), Decimal("270.00"), Decimal("0.00")),
+    ]
+    covered = week.conn.execute(
+        "select array_agg(line_id order by line_id), sum(amount)"
+        " from marts.payout_lines where seller_id = 's1'"
+    ).fetchone()
+    assert covered == (["sale:o1", "sale:o5"], Decimal("270.00"))
+
+
+def test_what_a_window_is_cannot_change_after_a_freeze(week: Week) -> None:
+    week.sunday()
+    for changed in ({"settlement_timezone": "Europe/Berlin"}, {"payout_window_starts_on": "monday"}):
+        start = None
+        with pytest.raises(Refused, match="cannot change any more"):
+            week.sunday(NEXT_NIGHT, start=start, overrides=changed)
+    with pytest.raises(Refused, match="settlement_start is '2026-11-08'"):
+        week.sunday(NEXT_NIGHT, start=date(2026, 11, 8))
+    # Left out, it is what was frozen with.
+    assert week.sunday(NEXT_NIGHT, start=None).outcome == "frozen"
+
+
+def test_a_run_with_another_reserve_is_kept_with_what_it_froze(week: Week) -> None:
+    week.sunday(overrides={"reserve_days": 0})
+    assert (
+        week.one(
+            "select settings ->> 'reserve_days' from payouts.frozen_windows"
+            " where payout_window = '2026-11-01'"
+        )
+        == "0"
+    )
+    assert week.one("select max(payout_window)::text from payouts.frozen_windows") == "2026-11-08"
+    # Back to seven days: what is frozen stays, nothing more is due until the reserve of the next closes.
+    assert week.sunday(NEXT_NIGHT).outcome == "nothing_to_freeze"
+
+
+def test_two_sundays_at_once(week: Week) -> None:
+    outcomes: list[str] = []
+
+    def run() -> None:
+        try:
+            outcomes.append(week.sunday().outcome)
+        except Refused as refusal:
+            outcomes.append(str(refusal))
+
+    with open_connection(week.server) as other:
+        other.execute("select pg_advisory_lock(hashtext('weekclose sunday'))")
+        thread = threading.Thread(target=run)
+        thread.start()
+        thread.join()
+    assert outcomes == ["another Sunday run is going on: wait for it to end"]
+
+
+def test_marts_of_another_build_are_not_frozen(week: Week) -> None:
+    week.sunday(may_freeze=False)
+    week.conn.execute("update intermediate.int_builds set as_of = as_of + interval '1 hour'")
+    with pytest.raises(Refused, match="rebuilt by another run"):
+        freeze(week.conn, uuid4(), NIGHT, {}, "tester")
+
+
+def test_a_row_that_is_not_its_lines_is_not_frozen(week: Week) -> None:
+    week.sunday(may_freeze=False)
+    run_id = week.one("select run_id from payouts.warehouse_runs")
+    week.conn.execute("delete from intermediate.int_order_events where line_id = 'sale:o2'")
+    with pytest.raises(
+        Refused, match=r"seller s2, window 2026-11-01, USD: the row says 45\.00, its lines add up to 0"
+    ):
+        freeze(week.conn, run_id, NIGHT, {}, "tester")
+    assert week.one("select count(*) from payouts.frozen_rows") == 0
+
+
+def test_a_killed_sunday_leaves_nothing_half_done(week: Week, dbt_home: Path) -> None:
+    """The freeze waits for a lock we hold; the process is killed there, and the next run finishes."""
+    with open_connection(week.server) as blocker, blocker.transaction():
+        blocker.execute("lock table payouts.batches in access exclusive mode")
+        process = subprocess.Popen(
+            [
+                Path(sys.executable).parent / "weekclose",
+                *("sunday", "--as-of", NIGHT.isoformat()),
+                *("--vars", json.dumps({"settlement_start": START.isoformat()})),
+            ],
+            env=os.environ | {"DATABASE_URL": week.server.url, "WEEKCLOSE_HOME": str(dbt_home)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        waiting = "select count(*) from pg_locks where not granted and relation = 'payouts.batches'::regclass"
+        while week.one(waiting) == 0:
+            assert process.poll() is None, "the run ended before it reached its freeze"
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert week.one("select count(*) from payouts.frozen_rows") == 0
+    # The server notices the dead client when it next writes to it; its locks go with it.
+    week.conn.execute(
+        "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid()"
+        " and datname = current_database() and application_name = 'weekclose'"
+    )
+    assert week.sunday().outcome == "frozen"
+    assert week.one("select count(*) from payouts.frozen_rows") == 2
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "update payouts.frozen_rows set payable = payable",
+        "delete from payouts.frozen_lines",
+        "truncate payouts.ledger_entries",
+        "update payouts.audit_log set actor = 'me'",
+        "update payouts.frozen_windows set content_digest = content_digest",
+    ],
+)
+def test_the_database_refuses_to_change_what_is_frozen(week: Week, statement: str) -> None:
+    week.sunday()
+    with pytest.raises(psycopg.errors.RestrictViolation):
+        week.conn.execute(statement)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "named"),
+    [
+        ({"settlement_start": "2026-11-02"}, "is a monday: a window starts on a sunday"),
+        ({"settlement_start": "soon"}, "settlement_start 'soon' is not a date"),
+        ({"settlement_timezone": "Mars/Olympus"}, "settlement_timezone 'Mars/Olympus'"),
+        ({"payout_window_starts_on": "someday"}, "payout_window_starts_on 'someday'"),
+        ({"reserve_days": -1}, "reserve_days -1"),
+        ({"reserve_day": 3}, "there is no 'reserve_day'"),
+        ({"as_of": "2026-11-15"}, "--as-of"),
+    ],
+)
+def test_a_wrong_setting_is_named(overrides: dict[str, Any], named: str) -> None:
+    with pytest.raises(UsageError, match=named):
+        effective_vars(overrides, NIGHT)
+
+
+def test_instants_need_an_offset() -> None:
+    assert parse_as_of("2026-11-15T23:00:00+02:00") == datetime(2026, 11, 15, 21, tzinfo=UTC)
+    for text in ("2026-11-15T23:00:00", "2026-11-15", "tonight"):
+        with pytest.raises(UsageError, match="is not an instant with an offset"):
+            parse_as_of(text)
+    with pytest.raises(UsageError, match="is not a JSON object"):
+        parse_vars("[1]")
