@@ -1,5 +1,5 @@
--- What lies before settlement_start was settled elsewhere: it is shown, and carries, pays and passes on nothing.
--- A row here is money that a seller has been paid already, on its way into a batch.
+-- What lies before settlement_start was settled elsewhere: it is shown, and carries, pays and passes on
+-- nothing. A row here is money that a seller has been paid already, on its way into a batch.
 select
     seller_id,
     payout_window,

@@ -1,5 +1,5 @@
--- Every row of the view is the sum of its lines, whatever its age: history, frozen or open.
--- Finance approves the rows and answers a seller with the lines. A row here means that one of the two is wrong.
+-- Every row of the view is the sum of its lines, whatever its age: history, frozen or open. Finance
+-- approves the rows and answers a seller with the lines. A row here means that one of the two is wrong.
 with
 
 from_lines as (

@@ -1,6 +1,6 @@
--- An order that is confirmed or fulfilled, captured and bound to a known seller settles, with all that happens to it;
--- any other settles nothing, unless its sale is frozen.
--- A row here is either a seller who waits for his money for no reason, or money paid for an order that is none.
+-- An order that is confirmed or fulfilled, captured and bound to a known seller settles, with all that
+-- happens to it; any other settles nothing, unless its sale is frozen. A row here is either a seller who
+-- waits for his money for no reason, or money paid for an order that is none.
 with
 
 build as (select started_at from {{ ref('int_builds') }} order by started_at desc limit 1),
@@ -22,7 +22,10 @@ orders as (
     where captured_at <= {{ as_of() }} and loaded_at < (select build.started_at from build)
 ),
 
-sellers as (select * from {{ source('raw', 'sellers') }} where loaded_at < (select build.started_at from build))
+sellers as (
+    select * from {{ source('raw', 'sellers') }}
+    where loaded_at < (select build.started_at from build)
+)
 
 select
     events.line_id,
@@ -35,5 +38,5 @@ where
     (events.unsettled_reason is null)
     != (
         events.stands_on_a_frozen_sale
-        or (orders.order_id is not null and sellers.seller_id is not null and orders.status in ('confirmed', 'fulfilled'))
+        or coalesce(orders.status in ('confirmed', 'fulfilled') and sellers.seller_id is not null, false)
     )

@@ -1,6 +1,6 @@
--- What is not frozen says what its raw row says today: it changes, moves and disappears with it.
--- The freeze copies these lines: a row here would be committed with an amount, a time or a seller that the platform
--- has corrected, and the correction would have been seen as no difference.
+-- What is not frozen says what its raw row says today: it changes, moves and disappears with it. The
+-- freeze copies these lines: a row here would be committed with an amount, a time or a seller that the
+-- platform has corrected, and the correction would have been seen as no difference.
 with
 
 build as (select started_at from {{ ref('int_builds') }} order by started_at desc limit 1),
@@ -13,29 +13,21 @@ events as (
         or (unsettled_reason is not null and loaded_at >= {{ audited_since() }})
 ),
 
-orders as (
-    select * from {{ source('raw', 'orders') }}
-    where captured_at is null or captured_at <= {{ as_of() }}
-),
-
-refunds as (select * from {{ source('raw', 'refunds') }} where refunded_at <= {{ as_of() }}),
-
-disputes as (select * from {{ source('raw', 'disputes') }} where opened_at <= {{ as_of() }}),
-
 compared as (
     select
         events.line_id,
         orders.loaded_at,
         orders.order_id is not null
-        and events.event_at is not distinct from orders.captured_at
-        and events.seller_id is not distinct from nullif(orders.seller_id, '')
+        and coalesce(orders.captured_at <= {{ as_of() }}, true)
+        and (events.event_at is not distinct from orders.captured_at)
+        and (events.seller_id is not distinct from nullif(orders.seller_id, ''))
         and events.currency = orders.currency
         and (
             events.unsettled_reason is not null
             or (events.gross = orders.gross_amount and events.fees = orders.fee_amount)
         ) as is_faithful
     from events
-    left join orders on events.source_id = orders.order_id
+    left join {{ source('raw', 'orders') }} as orders on events.source_id = orders.order_id
     where events.kind = 'sale'
     union all
     select
@@ -43,13 +35,14 @@ compared as (
         refunds.loaded_at,
         refunds.refund_id is not null
         and events.order_id = refunds.order_id
+        and refunds.refunded_at <= {{ as_of() }}
         and events.event_at = refunds.refunded_at
         and (
             events.unsettled_reason is not null
             or (events.refunds = refunds.amount and events.fees = -refunds.fee_refund_amount)
         ) as is_faithful
     from events
-    left join refunds on events.source_id = refunds.refund_id
+    left join {{ source('raw', 'refunds') }} as refunds on events.source_id = refunds.refund_id
     where events.kind = 'refund'
     union all
     select
@@ -57,10 +50,11 @@ compared as (
         disputes.loaded_at,
         disputes.dispute_id is not null
         and events.order_id = disputes.order_id
+        and disputes.opened_at <= {{ as_of() }}
         and events.event_at = disputes.opened_at
         and events.source_amount = -disputes.amount as is_faithful
     from events
-    left join disputes on events.source_id = disputes.dispute_id
+    left join {{ source('raw', 'disputes') }} as disputes on events.source_id = disputes.dispute_id
     where events.kind = 'dispute_opened'
     union all
     select
@@ -68,9 +62,10 @@ compared as (
         disputes.loaded_at,
         disputes.dispute_id is not null
         and disputes.status in ('won', 'withdrawn')
+        and disputes.closed_at <= {{ as_of() }}
         and events.event_at = disputes.closed_at as is_faithful
     from events
-    left join disputes on events.source_id = disputes.dispute_id
+    left join {{ source('raw', 'disputes') }} as disputes on events.source_id = disputes.dispute_id
     where events.kind = 'dispute_closed'
 )
 

@@ -1,6 +1,6 @@
--- A seller's first open row begins with what the ledger owes him and is not promised already, and a seller who is owed
--- something, or owes it, stands in the latest due window even if nothing happened to him.
--- The opening is what Tuesday pays on top of the week: a row here pays twice, or forgets an idle seller.
+-- A seller's first open row begins with what the ledger owes him and is not promised already, and a seller
+-- who is owed something, or owes it, stands in the latest due window even if nothing happened to him. The
+-- opening is what Tuesday pays on top of the week: a row here pays twice, or forgets an idle seller.
 with
 
 openings as (

@@ -1,11 +1,9 @@
--- Each raw order, refund and dispute that existed at as_of is a settlement line or stands in unsettled_activity, and
--- each dispute that was won or withdrawn has given its claw-back free.
--- A row here is money that nobody owes, claims or can explain: it left the books without a trace.
+-- Each raw order, refund and dispute that existed at as_of is a settlement line or stands in
+-- unsettled_activity, and each dispute that was won or withdrawn has given its claw-back free. A row here
+-- is money that nobody owes, claims or can explain: it left the books without a trace.
 with
 
 build as (select started_at from {{ ref('int_builds') }} order by started_at desc limit 1),
-
-events as (select * from {{ ref('int_order_events') }}),
 
 expected as (
     select
@@ -39,10 +37,11 @@ expected as (
         'dispute_closed' as kind,
         disputes.dispute_id as source_id
     from {{ source('raw', 'disputes') }} as disputes
-    inner join events on events.line_id = 'dispute_opened:' || disputes.dispute_id
+    inner join {{ ref('int_order_events') }} as opened
+        on opened.line_id = 'dispute_opened:' || disputes.dispute_id
     where
         disputes.status in ('won', 'withdrawn')
-        and events.unsettled_reason is null
+        and opened.unsettled_reason is null
         and disputes.closed_at <= {{ as_of() }}
         and (disputes.loaded_at >= {{ audited_since() }} or disputes.closed_at >= {{ audited_since() }})
         and disputes.loaded_at < (select build.started_at from build)
@@ -52,5 +51,6 @@ select
     expected.kind,
     expected.source_id
 from expected
-left join events on events.line_id = expected.kind || ':' || expected.source_id
+left join {{ ref('int_order_events') }} as events
+    on events.line_id = expected.kind || ':' || expected.source_id
 where events.line_id is null

@@ -1,6 +1,7 @@
--- A seller's row begins with what his row before left, plus payouts of earlier windows that were not paid after all.
--- A row here means that money appeared or vanished between two weeks. Between open rows the build decides and the sum
--- is exact; a payout can fail or come back weeks later, so between frozen rows its money may come in any later step.
+-- A seller's row begins with what his row before left, plus payouts of earlier windows that were not paid
+-- after all. A row here means that money appeared or vanished between two weeks. Between open rows the
+-- build decides and the sum is exact; a payout can fail or come back weeks later, so between frozen rows
+-- its money may come in any later step.
 with
 
 windows as (
@@ -23,8 +24,9 @@ steps as (
         currency,
         previous_window,
         previous_frozen_at is null as is_exact,
-        carry_in - previous_carry_out
-        - case when previous_frozen_at is null and previous_status = 'blocked' then previous_payable else 0 end as step
+        carry_in - previous_carry_out - case
+            when previous_frozen_at is null and previous_status = 'blocked' then previous_payable else 0
+        end as step
     from windows
     where previous_window is not null
 )
@@ -37,8 +39,8 @@ select
 from steps
 left join lateral (
     select
-        coalesce(sum(case when payouts.status != 'awaiting_reconciliation' then payouts.amount end), 0) as rolled,
-        coalesce(sum(case when payouts.status = 'awaiting_reconciliation' then payouts.amount end), 0) as disagreed
+        coalesce(sum(payouts.amount) filter (where payouts.status != 'awaiting_reconciliation'), 0) as rolled,
+        coalesce(sum(payouts.amount) filter (where payouts.status = 'awaiting_reconciliation'), 0) as disputed
     from {{ source('payouts', 'payouts') }} as payouts
     where
         payouts.seller_id = steps.seller_id
@@ -48,4 +50,4 @@ left join lateral (
 ) as unpaid on not steps.is_exact
 where
     steps.step != 0
-    and (steps.is_exact or steps.step > unpaid.rolled or steps.step < -unpaid.disagreed)
+    and (steps.is_exact or steps.step > unpaid.rolled or steps.step < -unpaid.disputed)

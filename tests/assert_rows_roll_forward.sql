@@ -1,5 +1,5 @@
--- Every window row accounts for its money: what it had is what it pays plus what it passes on.
--- A row here means that Tuesday would pay a wrong amount, or that next week begins with one.
+-- Every window row accounts for its money: what it had is what it pays plus what it passes on. A row here
+-- means that Tuesday would pay a wrong amount, or that next week begins with one.
 select
     seller_id,
     payout_window,

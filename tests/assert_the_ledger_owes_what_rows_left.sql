@@ -1,7 +1,7 @@
--- What the ledger owes a seller and has not promised is what his frozen rows say: what they began with, plus their
--- cash, less every payout that is ready, on its way or paid.
--- Rows and ledger are written by different statements. A row here means that one of the two is wrong, and the next
--- carry_in with it. A payout that failed or came back after the rows looked at here were frozen explains itself.
+-- What the ledger owes a seller and has not promised is what his frozen rows say: what they began with,
+-- plus their cash, less every payout that is ready, on its way or paid. Rows and ledger are written by
+-- different statements. A row here means that one of the two is wrong, and the next carry_in with it. A
+-- payout that failed or came back after the rows looked at here were frozen explains itself.
 with
 
 frozen_rows as (
@@ -16,8 +16,6 @@ frozen_rows as (
     where payout_window >= {{ first_audited_window() }}
 ),
 
-payouts as (select * from {{ source('payouts', 'payouts') }}),
-
 positions as (
     select
         seller_id,
@@ -31,7 +29,7 @@ positions as (
         currency,
         -amount as by_rows,
         0 as by_ledger
-    from payouts
+    from {{ source('payouts', 'payouts') }}
     where
         payout_window >= {{ first_audited_window() }}
         and status in ('ready', 'submitted', 'paid', 'awaiting_reconciliation')
@@ -49,7 +47,7 @@ positions as (
         currency,
         0 as by_rows,
         -amount as by_ledger
-    from payouts
+    from {{ source('payouts', 'payouts') }}
     where status = 'ready'
 ),
 
@@ -68,16 +66,16 @@ select
     differences.currency,
     differences.difference
 from differences
-cross join lateral (
+left join lateral (
     select
-        coalesce(sum(case when payouts.status != 'awaiting_reconciliation' then payouts.amount end), 0) as came_back,
-        coalesce(sum(case when payouts.status = 'awaiting_reconciliation' then payouts.amount end), 0) as disagreed
-    from payouts
+        coalesce(sum(payouts.amount) filter (where payouts.status != 'awaiting_reconciliation'), 0) as rolled,
+        coalesce(sum(payouts.amount) filter (where payouts.status = 'awaiting_reconciliation'), 0) as disputed
+    from {{ source('payouts', 'payouts') }} as payouts
     where
         payouts.seller_id = differences.seller_id
         and payouts.currency = differences.currency
         and payouts.payout_window < {{ first_audited_window() }}
         and payouts.status in ('blocked', 'failed', 'returned', 'awaiting_reconciliation')
         and payouts.status_changed_at >= {{ audited_since() }}
-) as older
-where differences.difference > older.came_back or differences.difference < -older.disagreed
+) as older on true
+where differences.difference > older.rolled or differences.difference < -older.disputed

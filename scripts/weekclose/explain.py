@@ -183,7 +183,7 @@ def _why(entry: Row, row: Row, dates: Calendar, reserve_days: int) -> str:
     """Why a line is in its row's window, as sentences."""
     told = _home(entry, row, dates, reserve_days)
     if entry["is_late"]:
-        told += f" {_lateness(entry, dates)}"
+        told += f" {_lateness(entry, dates)} So it is in the first window that was open then."
     if entry["kind"] == "dispute_opened" and entry["disputes"] != entry["claim"]:
         told += (
             f" Of the claim of {entry['claim']:,} it takes {entry['disputes']:,}: never more than what the "
@@ -278,7 +278,7 @@ def show_explanation(explained: Explained) -> None:
             frozen, as_of = dates.local(explained.frozen_at), dates.local(explained.frozen_as_of)
             print(f"  frozen on {frozen} as of {as_of}")
         else:
-            print(f"  open: these numbers are as of {dates.local(dates.as_of)}")
+            print(f"  not frozen: these numbers are as of {dates.local(dates.as_of)}")
         print(
             *_lines_told(currency.lines), *_sums_told(currency), *_carry_in_told(currency.carry_in), sep="\n"
         )
@@ -287,6 +287,9 @@ def show_explanation(explained: Explained) -> None:
 
 def _lines_told(lines: Sequence[Line]) -> Iterator[str]:
     yield ""
+    if not lines:
+        yield "No line: the row is there for the balance that it carries."
+        return
     yield f"Lines ({len(lines):,}), with the net and the cash up to each"
     amounts = [(line.cash, line.running["net"], cash(line.running)) for line in lines]
     wide = [max(len(f"{amount:,}") for amount in column) for column in zip(*amounts, strict=True)]
@@ -358,7 +361,9 @@ def _span(part: Row) -> str:
 
 def _payout_told(payout: Row) -> str:
     number = f"payout {payout['payout_number']}" if payout["payout_number"] else "what is due"
-    return f"{number} of window {payout['payout_window']}, {payout['status'].replace('_', ' ')}"
+    # What had left when the row was made may have come back after it.
+    since = " since" if payout["had_left"] and payout["status"] in ("blocked", "failed", "returned") else ""
+    return f"{number} of window {payout['payout_window']}, {payout['status'].replace('_', ' ')}{since}"
 
 
 def _others_told(currency: Explanation) -> Iterator[str]:

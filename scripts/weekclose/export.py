@@ -2,6 +2,7 @@
 
 import csv
 import os
+import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,8 +20,7 @@ from weekclose.reading import calendar, parse_window
 
 ROWS_AT_ONCE = 5000
 
-# A spreadsheet takes a cell for a formula by these, in their full-width forms too.
-STARTS_A_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+STARTS_A_FORMULA = ("=", "+", "-", "@")
 STARTS_A_CELL = ("\t", "\r", "\n")
 
 
@@ -45,8 +45,8 @@ class CsvFile:
     """RFC 4180: UTF-8 without a mark, lines end with CRLF, quotes only where a cell needs them.
 
     Numbers stay plain numbers, negative ones too; instants are UTC; the parts of an array are joined by a
-    semicolon. A text cell that a spreadsheet could take for a formula gets an apostrophe in front: one that
-    begins with = + - @, with their full-width forms, with a tab or a line break, spaces before it or not.
+    semicolon. A text cell that a spreadsheet could take for a formula gets an apostrophe in front: one whose
+    first visible character is = + - @ or a wide form of them, or that begins with a tab or a line break.
     """
 
     def __init__(self, sink: Sink) -> None:
@@ -83,8 +83,14 @@ def cell(value: object) -> str:
     if isinstance(value, list | tuple):
         value = ";".join(map(str, value))
     text = str(value)
-    is_formula = text.startswith(STARTS_A_CELL) or text.lstrip().startswith(STARTS_A_FORMULA)
-    return f"'{text}" if is_formula else text
+    return f"'{text}" if _is_formula(text) else text
+
+
+def _is_formula(text: str) -> bool:
+    """Whether a spreadsheet could take the text for a formula, or for a cell of its own."""
+    seen = next((character for character in text if character.isprintable() and not character.isspace()), "")
+    # A full-width or small = is = to a spreadsheet.
+    return text.startswith(STARTS_A_CELL) or unicodedata.normalize("NFKC", seen).startswith(STARTS_A_FORMULA)
 
 
 def export(conn: Connection[Any], text: str, sink: Sink) -> Export:

@@ -27,6 +27,7 @@ LONGEST_LINE = 1 << 20
 # A quote that is never closed swallows what follows, up to here; no good row is as long.
 LONGEST_RECORD = 1 << 16
 LONGEST_CONTENT = 500
+UNREADABLE = (OSError, UnicodeDecodeError, pa.ArrowException)
 
 # Clean lines have neither tabs nor backslashes, and quotes only around whole fields.
 TO_COPY = bytes.maketrans(b",", b"\t")
@@ -99,7 +100,7 @@ def _open(path: Path) -> FeedFile:
         return opener(path, _feed(path))
     except Fault as fault:
         raise UsageError(f"{name_of(path)} {fault}: nothing is loaded") from None
-    except (OSError, pa.ArrowException) as error:
+    except UNREADABLE as error:
         raise _unreadable(path, error) from error
 
 
@@ -295,13 +296,13 @@ class ParquetFile:
     def chunks(self) -> Iterator[Chunk]:
         first = 1
         try:
-            with pq.ParquetFile(self.path) as file:
+            with pq.ParquetFile(self.path, page_checksum_verification=True) as file:
                 total = max(1, file.metadata.num_rows)
                 for batch in file.iter_batches(PARQUET_ROWS):
                     copy, rows = self._batch(batch, first)
                     first += rows
                     yield Chunk(copy, rows, (first - 1) / total)
-        except (OSError, pa.ArrowException) as error:
+        except UNREADABLE as error:
             raise _unreadable(self.path, error) from error
 
     def _batch(self, batch: pa.RecordBatch, first: int) -> tuple[bytes, int]:
@@ -326,7 +327,7 @@ class ParquetFile:
 def _open_parquet(path: Path, feed: Feed) -> ParquetFile:
     with pq.ParquetFile(path) as file:
         schema = file.schema_arrow
-    layout = feed.layout([name.encode("utf-8", "replace").decode() for name in schema.names])
+    layout = feed.layout(schema.names)
     for column, held in zip(layout.columns, schema.types, strict=True):
         wanted = _unlike(column.kind.sql_type, held)
         if wanted:

@@ -77,8 +77,8 @@ def _check_marts(conn: Connection[Any], as_of: datetime) -> None:
     moved = conn.execute(statement("carried_unlike_ledger")).fetchone()
     if moved is not None:
         raise Refused(
-            f"seller {moved[0]}, {moved[1]}: window {moved[2]} was built with {moved[3]} carried in, the ledger "
-            f"now says {moved[4]}; run weekclose sunday again"
+            f"seller {moved[0]}, {moved[1]}: window {moved[2]} was built with {moved[3]} carried in, the "
+            f"ledger now says {moved[4]}; run weekclose sunday again"
         )
 
 

@@ -178,7 +178,6 @@ class _Merge:
 
     def prepare(self) -> None:
         self._conn.execute("set local work_mem = '64MB'")
-        self._conn.execute("drop table if exists pg_temp.incoming, pg_temp.repeated, pg_temp.known")
         self._conn.execute(self.statement(CREATE_INCOMING))
 
     def settle_repeats(self, unit: str) -> int:

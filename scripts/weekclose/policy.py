@@ -66,7 +66,8 @@ def _check(chosen: Mapping[str, Any]) -> None:
     weekday = chosen["payout_window_starts_on"]
     if weekday not in WEEKDAYS:
         raise UsageError(f"payout_window_starts_on {weekday!r} is not one of {', '.join(WEEKDAYS)}")
-    for name in ("reserve_days", "quiet_period_hours", "clearance_days", "audit_days"):
+    whole = ("reserve_days", "quiet_period_hours", "clearance_days", "audit_days")
+    for name in (*whole, "freshness_warn_days", "freshness_error_days"):
         if not isinstance(chosen[name], int) or isinstance(chosen[name], bool) or chosen[name] < 0:
             raise UsageError(f"{name} {chosen[name]!r} is not a whole number of 0 or more")
     start = chosen["settlement_start"]

@@ -134,9 +134,8 @@ def seller_rows(conn: Connection[Any], seller_id: str, window: date) -> tuple[Se
 
     Raises UsageError for a seller nobody knows, NothingToDo when the window has no row: both say more.
     """
-    # What is not UTF-8 on the command line cannot be an id in the database.
-    seller_id = seller_id.encode(errors="replace").decode()
-    known = read(conn, "reading_seller", seller=seller_id)[0]
+    # What is not UTF-8 on the command line cannot be an id in the database, nor be asked for.
+    known = read(conn, "reading_seller", seller=seller_id.encode(errors="replace").decode())[0]
     windows: list[date] = known.pop("windows")
     if known["display_name"] is None and not windows:
         raise UsageError(f"seller {shown(seller_id)} is not known")
@@ -180,16 +179,16 @@ def state_in_words(row: Mapping[str, Any]) -> str:
     """What became of a row's money, as a sentence."""
     failure = f" ({shown(row['failure_reason'])})" if row["failure_reason"] else ""
     return {
-        "before_start": "Settled elsewhere, before settlement began here.",
-        "pending": "Its reserve is open: nothing is payable yet.",
-        "ready": "Ready: nothing blocks it.",
+        "before_start": "Before start: settled elsewhere, before settlement began here.",
+        "pending": "Pending: its reserve is open, nothing is payable yet.",
+        "ready": "Ready: it waits for its batch, nothing blocks it.",
         "blocked": f"Blocked: {reasons_in_words(row['block_reasons'])}. The money stays in the balance.",
-        "carried_forward": "Nothing to pay out: the balance passes on.",
-        "submitted": "Handed to the payment rail, which has not answered yet.",
+        "carried_forward": "Carried forward: there is nothing to pay out, the balance passes on.",
+        "submitted": "Submitted: handed to the payment rail, which has not answered yet.",
         "paid": "Paid.",
-        "failed": f"The payment rail did not pay{failure}. The money is back in the balance.",
-        "returned": f"It came back after it was paid{failure}. The money is back in the balance.",
-        "awaiting_reconciliation": "The payment rail and the books disagree: a person decides.",
+        "failed": f"Failed: the payment rail did not pay{failure}. The money is back in the balance.",
+        "returned": f"Returned: it came back after it was paid{failure}. The money is back in the balance.",
+        "awaiting_reconciliation": "Awaiting reconciliation: rail and books disagree, a person decides.",
     }[row["status"]]
 
 

@@ -38,9 +38,9 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
 
-    database_url: str | None = Field(default=None, validation_alias="DATABASE_URL")
-    home: Path = Field(default_factory=_default_home, validation_alias="WEEKCLOSE_HOME")
-    actor: str = Field(default_factory=_os_user, validation_alias="WEEKCLOSE_ACTOR")
+    database_url: str | None = Field(default=None, alias="DATABASE_URL")
+    home: Path = Field(default_factory=_default_home, alias="WEEKCLOSE_HOME")
+    actor: str = Field(default_factory=_os_user, alias="WEEKCLOSE_ACTOR")
 
     @field_validator("home")
     @classmethod

@@ -227,7 +227,7 @@ def _heading(made: Statement, dates: Calendar) -> Iterator[str]:
     for label, value in (
         ("Seller", shown(made.seller_id) + name),
         ("Currency", made.currency),
-        ("Status", f"{made.status.replace('_', ' ')}. {made.explanation}"),
+        ("Status", made.explanation),
         ("Payout", made.payout_number and f"{made.payout_number} by {way}"),
         ("Reference", made.external_reference and shown(made.external_reference)),
         ("Disputes", f"the dispute window closes {closes}; what comes later is in a later statement"),

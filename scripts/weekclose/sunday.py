@@ -2,17 +2,19 @@
 
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID, uuid4
 
+import psycopg
 from psycopg import Connection
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
 from weekclose.database import open_connection, statement
+from weekclose.drift import DriftResult, as_kept, check
 from weekclose.errors import Refused
 from weekclose.freeze import FrozenWindow, freeze
 from weekclose.policy import FIXED_BY_A_FREEZE, effective_vars
@@ -31,6 +33,7 @@ class SundayReport:
     frozen: list[FrozenWindow] = field(default_factory=list)
     red: list[NodeResult] = field(default_factory=list)
     warnings: list[NodeResult] = field(default_factory=list)
+    drift: list[DriftResult] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     seconds: float = 0.0
 
@@ -44,6 +47,7 @@ class SundayReport:
             "frozen": [asdict(window) for window in self.frozen],
             "red": [result.as_json() for result in self.red],
             "warnings": [result.as_json() for result in self.warnings],
+            "drift": [result.as_json() for result in self.drift],
             "counts": self.counts,
             "seconds": self.seconds,
         }
@@ -54,7 +58,9 @@ def summary(report: SundayReport) -> list[str]:
     counted = ", ".join(f"{count} {status}" for status, count in sorted(report.counts.items()))
     lines = [f"as of {report.as_of:%Y-%m-%d %H:%M} UTC: {counted} in {report.seconds} s"]
     lines += [f"red: {result.name}: {result.message}" for result in report.red if result.status != "skipped"]
+    lines += [f"red: {result.message}" for result in report.drift if result.is_red]
     lines += [f"warning: {result.name}: {result.message}" for result in report.warnings]
+    lines += [f"warning: {result.message}" for result in report.drift if result.is_warning]
     for window in report.frozen:
         money = ", ".join(f"{amount:,} {currency}" for currency, amount in window.payable.items())
         lines.append(
@@ -89,55 +95,82 @@ def run_sunday(
     variables = effective_vars(overrides or {}, as_of)
     with open_connection(server) as conn, _only_run(conn):
         barred = _barred_from_freezing(conn, variables, as_of)
-        run_id = uuid4()
+        run = _Run(uuid4(), as_of, actor, variables)
         conn.execute(
             statement("run_start"),
-            {"run_id": run_id, "as_of": as_of, "actor": actor, "settings": Jsonb(variables)},
+            {"run_id": run.run_id, "as_of": as_of, "actor": actor, "settings": Jsonb(variables)},
         )
         try:
-            results = warehouse.freshness(variables)
-            results += warehouse.build(variables, full_refresh=full_refresh)
-            outcome, message, frozen = _decide(
-                conn, run_id, as_of, variables, actor, results, may_freeze=may_freeze, barred=barred
-            )
+            found = _look(conn, warehouse, variables, full_refresh=full_refresh)
+            outcome, message, frozen = _decide(conn, run, found, may_freeze=may_freeze, barred=barred)
         except BaseException as error:
-            _end(conn, run_id, "failed", " ".join(str(error).split()), [])
+            # The error is the news, even when the database that should remember it is gone.
+            with suppress(psycopg.Error):
+                _end(conn, run, "failed", " ".join(str(error).split()), _Found())
             raise
-        _end(conn, run_id, outcome, message, results)
+        _end(conn, run, outcome, message, found)
     return SundayReport(
-        run_id=run_id,
+        run_id=run.run_id,
         as_of=as_of,
         outcome=outcome,
         message=message,
         frozen=frozen,
-        red=[result for result in results if result.is_red],
-        warnings=[result for result in results if result.is_warning],
-        counts=_count(results),
+        red=[result for result in found.results if result.is_red],
+        warnings=[result for result in found.results if result.is_warning],
+        drift=found.drift,
+        counts=_count(found.results),
         seconds=round(time.monotonic() - started, 1),
     )
 
 
+@dataclass(frozen=True)
+class _Run:
+    run_id: UUID
+    as_of: datetime
+    actor: str
+    variables: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a run saw before it decided."""
+
+    results: list[NodeResult] = field(default_factory=list)
+    drift: list[DriftResult] = field(default_factory=list)
+
+    @property
+    def barring(self) -> list[str]:
+        """What bars a freeze, most rows first; what was skipped only follows from the rest."""
+        red = [result for result in self.results if result.is_red and result.status != "skipped"]
+        red.sort(key=lambda result: -result.failures)
+        return [f"{result.name} is red: {result.message}" for result in red] + [
+            result.message for result in self.drift if result.is_red
+        ]
+
+
+def _look(
+    conn: Connection[Any], warehouse: Warehouse, variables: dict[str, Any], *, full_refresh: bool
+) -> _Found:
+    results = warehouse.freshness(variables) + warehouse.build(variables, full_refresh=full_refresh)
+    # A distribution of numbers that are wrong says nothing.
+    if any(result.is_red for result in results):
+        return _Found(results)
+    return _Found(results, check(conn, variables))
+
+
 def _decide(
-    conn: Connection[Any],
-    run_id: UUID,
-    as_of: datetime,
-    variables: dict[str, Any],
-    actor: str,
-    results: list[NodeResult],
-    *,
-    may_freeze: bool,
-    barred: str,
+    conn: Connection[Any], run: _Run, found: _Found, *, may_freeze: bool, barred: str
 ) -> tuple[str, str, list[FrozenWindow]]:
-    red = [result for result in results if result.is_red and result.status != "skipped"]
-    if red:
-        worst = max(red, key=lambda result: result.failures)
-        return "refused", f"{worst.name} is red ({len(red)} in all): {worst.message}", []
+    barring = found.barring
+    if barring:
+        more = f" (and {len(barring) - 1} more)" if len(barring) > 1 else ""
+        return "refused", barring[0] + more, []
     if not may_freeze:
         return "not_frozen", "built and green; asked not to freeze", []
     if barred:
         return "refused", barred, []
     try:
-        frozen = freeze(conn, run_id, as_of, variables, actor)
+        frozen = freeze(conn, run.run_id, run.as_of, run.variables, run.actor)
     except Refused as refusal:
         return "refused", str(refusal), []
     if not frozen:
@@ -179,14 +212,18 @@ def _only_run(conn: Connection[Any]) -> Iterator[None]:
             conn.execute("select pg_advisory_unlock(hashtext('weekclose sunday'))")
 
 
-def _end(conn: Connection[Any], run_id: UUID, outcome: str, message: str, results: list[NodeResult]) -> None:
+def _end(conn: Connection[Any], run: _Run, outcome: str, message: str, found: _Found) -> None:
+    checked = ("test", "source")
     kept = {
-        "counts": _count(results),
-        "checks": [result.as_json() for result in results if result.kind in ("test", "unit_test", "source")],
-        "failed": [result.as_json() for result in results if result.is_red],
+        "counts": _count(found.results),
+        "checks": [result.as_json() for result in found.results if result.kind in checked],
+        "failed": [result.as_json() for result in found.results if result.is_red],
+        "drift": as_kept(found.drift),
     }
-    ended = {"run_id": run_id, "outcome": outcome, "message": message, "results": Jsonb(kept)}
-    conn.execute(statement("run_end"), ended)
+    conn.execute(
+        statement("run_end"),
+        {"run_id": run.run_id, "outcome": outcome, "message": message, "results": Jsonb(kept)},
+    )
 
 
 def _count(results: list[NodeResult]) -> dict[str, int]:

@@ -49,11 +49,11 @@ class NodeResult:
 
 
 class Warehouse:
-    """The dbt project on one server. The parsed project is kept between runs of the same process."""
+    """The dbt project on one server. Runs of one process that differ in as_of alone parse it once."""
 
     def __init__(self, settings: Settings, server: Server) -> None:
         self._server = server
-        self._manifest: Manifest | None = None
+        self._parsed: dict[str, Manifest] = {}
         self._home = settings.home / "dbt"
 
     def freshness(self, variables: Vars) -> list[NodeResult]:
@@ -63,9 +63,13 @@ class Warehouse:
     def build(self, variables: Vars, *, full_refresh: bool = False) -> list[NodeResult]:
         """Build and test everything; a red test is a result, not an error.
 
+        Unit tests stay out: they prove the code, and the code does not change on a Sunday.
         Raises WeekcloseError when dbt itself could not work (the project does not compile, no server).
         """
-        return self._run(["build", *(["--full-refresh"] if full_refresh else [])], variables)
+        return self._run(
+            ["build", "--exclude-resource-type", "unit_test", *(["--full-refresh"] if full_refresh else [])],
+            variables,
+        )
 
     def docs(self, directory: Path) -> Path:
         """Write the project's documentation as one file that opens without a network."""
@@ -89,12 +93,14 @@ class Warehouse:
         options = [word for name, value in places.items() for word in (name, str(value))]
         options += ["--vars", json.dumps(dict(variables)), "--log-level", "none"]
         with _environment({**self._server.environment(), "PGOPTIONS": SESSION_OPTIONS}):
-            if self._manifest is None:
+            # Settings may shape the project itself (schemas, freshness); as_of only fills in its SQL.
+            shape = json.dumps({**variables, "as_of": ""}, sort_keys=True)
+            if shape not in self._parsed:
                 parsed = dbtRunner().invoke(["parse", *options])
                 if parsed.exception:
                     raise WeekcloseError(f"dbt: {parsed.exception}")
-                self._manifest = parsed.result  # type: ignore[assignment]
-            outcome = dbtRunner(manifest=self._manifest).invoke([*arguments, *options])
+                self._parsed[shape] = parsed.result  # type: ignore[assignment]
+            outcome = dbtRunner(manifest=self._parsed[shape]).invoke([*arguments, *options])
         if outcome.exception:
             raise WeekcloseError(f"dbt: {outcome.exception}")
         return [_result(node) for node in getattr(outcome.result, "results", [])]

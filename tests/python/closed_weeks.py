@@ -70,7 +70,8 @@ def _load(conn: Connection[Any]) -> None:
         conn.execute(
             "insert into raw.sellers (seller_id, display_name, seller_type, region, settlement_currency,"
             " status, created_at, wallet_address)"
-            " values (%(id)s, %(display_name)s, %(seller_type)s, 'APAC', 'USD', %(status)s, '2026-01-01Z', %(wallet)s)",
+            " values (%(id)s, %(display_name)s, %(seller_type)s, 'APAC', 'USD', %(status)s, '2026-01-01Z',"
+            " %(wallet)s)",
             {"id": seller_id, "wallet": WALLET} | usual | own,
         )
     for order in ORDERS:
@@ -113,7 +114,8 @@ def _order(
     status: str = "fulfilled",
 ) -> None:
     conn.execute(
-        "insert into raw.orders (order_id, seller_id, captured_at, gross_amount, fee_amount, currency, status)"
+        "insert into raw.orders"
+        " (order_id, seller_id, captured_at, gross_amount, fee_amount, currency, status)"
         " values (%s, %s, %s, %s, %s, %s, %s)",
         (*columns, currency, status),
     )
@@ -140,11 +142,15 @@ def _move(conn: Connection[Any], seller_id: str, kind: str, status: str, source:
             returning transaction_id
         )
 
-        insert into payouts.ledger_entries (transaction_id, account, seller_id, currency, amount, payout_number)
-        select booked.transaction_id, side.account, moved.seller_id, moved.currency, side.amount, moved.payout_number
+        insert into payouts.ledger_entries (
+            transaction_id, account, seller_id, currency, amount, payout_number
+        )
+        select transaction_id, side.account, seller_id, currency, side.amount, payout_number
         from booked
         cross join moved
-        cross join lateral (values (%(source)s, -moved.amount), (%(target)s, moved.amount)) as side (account, amount)
+        cross join lateral (
+            values (%(source)s, -moved.amount), (%(target)s, moved.amount)
+        ) as side (account, amount)
         """,
         {"seller": seller_id, "kind": kind, "status": status, "source": source, "target": target},
     )

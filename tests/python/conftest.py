@@ -18,6 +18,7 @@ from uuid import uuid4
 import pytest
 from psycopg import Connection, sql
 
+from closed_weeks import play
 from weekclose.database import open_connection, server
 from weekclose.migrations import migrate
 from weekclose.postgres import EmbeddedPostgres, Server
@@ -83,7 +84,7 @@ def home() -> Iterator[Path]:
 def first_server() -> Iterator[Server]:
     """The server of DATABASE_URL, else an embedded one."""
     if GIVEN_URL:
-        yield server(Settings.model_validate({"DATABASE_URL": GIVEN_URL}))
+        yield server(Settings(DATABASE_URL=GIVEN_URL))
     else:
         with _own_server(None) as where:
             yield where
@@ -198,3 +199,11 @@ def weekclose() -> RunCommand:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def closed_weeks(new_database: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The marketplace of closed_weeks.py after its Sundays, for tests that only read it."""
+    with new_database() as where:
+        play(where, tmp_path_factory.mktemp("closed-weeks"))
+        yield where

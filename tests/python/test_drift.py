@@ -51,7 +51,7 @@ class Week:
             gross *= self.outlier if number == 7 else 1
             refunds = self.refund + shift % 3 if self.refund and number % 5 == 0 else Decimal(0)
             disputes = self.dispute * (1 + number % 2) if number % 5 == 1 else Decimal(0)
-            fees = gross / 10
+            fees = (gross / 10).quantize(Decimal("0.01"))
             net = gross - fees - refunds
             balance = net - disputes
             payable = max(balance, Decimal(0)) if self.pays else Decimal(0)
@@ -163,12 +163,12 @@ DISTURBED: dict[str, tuple[Week, Blocked]] = {
     ),
     "refunds tripled": (replace(CALM, refund=Decimal(62)), {("refund_share", None)}),
     "refunds not loaded": (replace(CALM, refund=Decimal(0)), {("refund_share", None)}),
-    "disputes fivefold": (replace(CALM, dispute=Decimal(25)), {("dispute_share", None)}),
+    "disputes sixfold": (replace(CALM, dispute=Decimal(30)), {("dispute_share", None)}),
     "rails flipped": (
         replace(CALM, rails="TTTTTTEEES"),
         {("rail_share", "ERC-20"), ("rail_share", "TRC-20")},
     ),
-    "half of the sellers missing": (replace(CALM, sellers=100), {("sellers", None), ("payable", None)}),
+    "half of the sellers missing": (replace(CALM, sellers=100), {("sellers", None)}),
     "a currency gone": (replace(CALM, currency="EUR"), {("sellers", None), ("payable", None)}),
 }
 
@@ -197,11 +197,11 @@ def test_every_check_has_been_seen_to_block() -> None:
 @pytest.mark.parametrize(
     ("week", "warned"),
     [
-        (replace(CALM, price=135, refund=Decimal(27), dispute=Decimal(7)), ("net_mean", None)),
-        (replace(CALM, refund=Decimal(40)), ("refund_share", None)),
-        (replace(CALM, dispute=Decimal(14)), ("dispute_share", None)),
+        (replace(CALM, price=135, refund=Decimal(27), dispute=Decimal(7)), ("net_median", None)),
+        (replace(CALM, refund=Decimal(50)), ("refund_share", None)),
+        (replace(CALM, dispute=Decimal(20)), ("dispute_share", None)),
         (replace(CALM, sellers=140), ("sellers", None)),
-        (replace(CALM, rails="EEEEETTTTS"), ("rail_share", "ERC-20")),
+        (replace(CALM, rails="EEEEETTTSS"), ("rail_share", "SPL")),
     ],
 )
 def test_what_is_merely_unusual_warns(
@@ -258,7 +258,7 @@ def test_a_window_that_a_person_accepted_warns(market: Connection[Any]) -> None:
     due(market, replace(CALM, sellers=100))
     accepted = drift.check(market, limits(accepted_up_to=DUE.isoformat()))
     assert at_level(accepted, "block") == set()
-    assert at_level(accepted, "warn") >= {("sellers", None), ("payable", None)}
+    assert ("sellers", None) in at_level(accepted, "warn")
     assert accepted[0].message.endswith(f"accepted, as drift.accepted_up_to is {DUE}")
     before = (DUE - timedelta(days=1)).isoformat()
     assert ("sellers", None) in at_level(drift.check(market, limits(accepted_up_to=before)), "block")

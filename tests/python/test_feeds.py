@@ -142,7 +142,9 @@ def sunday(
     """The Sunday on which the window of 4 March is due."""
     report = run_sunday(
         module_database,
-        Warehouse(Settings(WEEKCLOSE_HOME=tmp_path_factory.mktemp("home")), module_database),
+        Warehouse(
+            Settings.model_validate({"WEEKCLOSE_HOME": tmp_path_factory.mktemp("home")}), module_database
+        ),
         as_of=NIGHT,
         actor="tester",
         overrides={"settlement_start": "2018-03-04"},

@@ -381,9 +381,8 @@ def test_hostile_names_are_just_text(conn: Connection[Any], tmp_path: Path) -> N
 
 
 RUBBISH = st.one_of(
-    st.sampled_from(
-        [order().encode(), order(order_id="o2").encode(), b'"o3","","USD","1","2","pending",""\r\n']
-    ),
+    st.sampled_from([order(), order(order_id="o2"), order(status="on two\nlines")]).map(str.encode),
+    st.just(b'"o3","","USD","1","2","pending",""\r\n'),
     st.text('o1,"\n\r\\\t -.:TZé\u2028\x00', max_size=30).map(str.encode),
     st.binary(max_size=12),
 )
@@ -395,9 +394,10 @@ def module_conn(module_database: Server) -> Any:
         yield conn
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(parts=st.lists(RUBBISH, max_size=12))
 @example(parts=[b'"', b"\n" * 3, order().encode()])
+@example(parts=[order(status="on two\nlines").encode()])
 def test_every_row_of_any_rubbish_is_accounted_for(
     module_conn: Connection[Any], tmp_path_factory: pytest.TempPathFactory, parts: list[bytes]
 ) -> None:
@@ -428,7 +428,7 @@ NEARLY_GOOD = st.sampled_from(
 SPOILT = st.one_of(st.sampled_from(list('0129,"-+:.TZ \\\t\réA\x7f\x85\xa0\0')), st.characters(codec="utf-8"))
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     text=NEARLY_GOOD,
     places=st.lists(st.tuples(st.integers(0, 200), SPOILT), max_size=3),
@@ -490,7 +490,7 @@ def test_parquet_of_every_sensible_type(conn: Connection[Any], tmp_path: Path) -
     pq.write_table(table, tmp_path / "disputes.parquet")
     orders = pa.table(
         {
-            "order_id": ["f1", "f2", "f3", "f4", 'q"', "o,1"],
+            "order_id": ["f1", "f2", "f3", "f4", '"q"', "o,1"],
             "seller_id": pa.nulls(6),
             "currency": ["USD"] * 6,
             "gross_amount": [10.1, float("nan"), 0.1 + 0.2, 1e300, 3.0, 3.0],
@@ -504,12 +504,9 @@ def test_parquet_of_every_sensible_type(conn: Connection[Any], tmp_path: Path) -
     assert load_paths(conn, [tmp_path]).total == Counts(9, 4, 0, 5)
     rows = conn.execute("select dispute_id, order_id, amount, opened_at, closed_at from raw.disputes")
     assert rows.fetchall() == [("1", "a", Decimal("12.5"), at, at)]
-    rows = conn.execute("select order_id, gross_amount, captured_at from raw.orders order by order_id")
-    assert rows.fetchall() == [
-        ("f1", Decimal("10.1"), at),
-        ("o,1", Decimal("3"), at),
-        ('q"', Decimal("3"), at),
-    ]
+    found = conn.execute("select order_id, gross_amount, captured_at from raw.orders").fetchall()
+    three = Decimal("3")
+    assert sorted(found) == [('"q"', three, at), ("f1", Decimal("10.1"), at), ("o,1", three, at)]
     assert [number for number, _ in rejects(conn)] == [2, 3, 2, 3, 4]
     assert 'amount "1.005" has more than two decimals' in rejects(conn)[1][1]
 

@@ -251,7 +251,7 @@ def test_programs_out_of_reach_are_copied(
 
 def test_every_connection_is_in_utc(first_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PGTZ", "Pacific/Auckland")
-    with connect(Settings.model_validate({"DATABASE_URL": first_server.url})) as conn:
+    with connect(Settings(DATABASE_URL=first_server.url)) as conn:
         assert conn.execute("show timezone").fetchone() == ("UTC",)
         with pytest.raises(ZeroDivisionError), conn.transaction():
             raise ZeroDivisionError
@@ -294,7 +294,7 @@ def test_dotenv_fills_what_the_environment_leaves_open(
 def test_a_server_that_is_too_old_is_named(first_server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(database, "OLDEST_VERSION", 99)
     with pytest.raises(WeekcloseError, match=r"PostgreSQL \d+ at .* is too old: weekclose needs 99 or later"):
-        database.server(Settings.model_validate({"DATABASE_URL": first_server.url}))
+        database.server(Settings(DATABASE_URL=first_server.url))
 
 
 def test_down_does_not_stop_what_it_did_not_start(database: Server, weekclose: RunCommand) -> None:

@@ -260,6 +260,18 @@ def test_a_row_that_is_not_its_lines_is_not_frozen(week: Week) -> None:
     assert week.one("select count(*) from payouts.frozen_rows") == 0
 
 
+def test_money_that_moved_since_the_build_is_not_frozen_twice(week: Week) -> None:
+    week.seller("s3", WRONG_CHECKSUM)
+    week.order("o9", "s3", "2026-11-03T10:00Z")
+    week.sunday()
+    week.sunday(NEXT_NIGHT, may_freeze=False)
+    week.conn.execute("update payouts.payouts set status = 'ready', block_reasons = '{}' where seller_id = 's3'")
+    run_id = week.one("select run_id from payouts.warehouse_runs limit 1")
+    moved = r"seller s3, USD: window 2026-11-08 was built with 90\.00 carried in, the ledger now says 0\.00"
+    with pytest.raises(Refused, match=moved):
+        freeze(week.conn, run_id, NEXT_NIGHT, {}, "tester")
+
+
 def test_a_killed_sunday_leaves_nothing_half_done(week: Week, dbt_home: Path) -> None:
     """The freeze waits for a lock we hold; the process is killed there, and the next run finishes."""
     with open_connection(week.server) as blocker, blocker.transaction():

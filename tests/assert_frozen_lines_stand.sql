@@ -1,0 +1,41 @@
+-- A frozen line stands among the lines as it was frozen, in its window and in no other, and a frozen
+-- window has no line beside its frozen ones. What was approved and paid is explained with these lines: a
+-- row here is a payout that can no longer be explained, or a line that is about to be paid a second time.
+with
+
+frozen as (
+    select * from {{ source('payouts', 'frozen_lines') }}
+    where payout_window >= {{ first_audited_window() }}
+),
+
+standing as (
+    select * from {{ ref('int_order_events') }}
+    where
+        payout_window >= {{ first_audited_window() }}
+        and payout_window between {{ settlement_start() }} and {{ first_unfrozen_window() }} - 1
+)
+
+select
+    line_id,
+    frozen.payout_window as frozen_in,
+    standing.payout_window as stands_in
+from frozen
+full outer join standing using (line_id)
+where
+    (
+        frozen.payout_window, frozen.seller_id, frozen.currency, frozen.order_id, frozen.event_at,
+        frozen.gross, frozen.fees, frozen.refunds, frozen.disputes, frozen.source_amount, frozen.clawed_back
+    ) is distinct from (
+        standing.payout_window, standing.seller_id, standing.currency, standing.order_id, standing.event_at,
+        standing.gross, standing.fees, standing.refunds, standing.disputes, standing.source_amount,
+        standing.clawed_back
+    )
+union all
+select
+    open_lines.line_id,
+    frozen_lines.payout_window as frozen_in,
+    open_lines.payout_window as stands_in
+from {{ ref('int_order_events') }} as open_lines
+inner join {{ source('payouts', 'frozen_lines') }} as frozen_lines
+    on open_lines.line_id = frozen_lines.line_id
+where open_lines.payout_window >= {{ first_unfrozen_window() }}

@@ -1,0 +1,60 @@
+-- A raw row that was changed after its line was frozen is a break, with the difference. The frozen line
+-- stays, so this list is the only place where the correction is seen: a row here is lost money that nobody
+-- will look for.
+with
+
+build as (select started_at from {{ ref('int_builds') }} order by started_at desc limit 1),
+
+restated as (
+    select
+        frozen_lines.line_id,
+        frozen_lines.source_amount,
+        case
+            when orders.status not in ('confirmed', 'fulfilled') or orders.captured_at is null then 0
+            when orders.seller_id != frozen_lines.seller_id or orders.currency != frozen_lines.currency then 0
+            else orders.gross_amount - orders.fee_amount
+        end as raw_amount
+    from {{ source('raw', 'orders') }} as orders
+    inner join {{ source('payouts', 'frozen_lines') }} as frozen_lines
+        on frozen_lines.line_id = 'sale:' || orders.order_id
+    where
+        orders.loaded_at >= {{ audited_since() }}
+        and orders.loaded_at < (select build.started_at from build)
+        and frozen_lines.event_at <= {{ as_of() }}
+    union all
+    select
+        frozen_lines.line_id,
+        frozen_lines.source_amount,
+        refunds.fee_refund_amount - refunds.amount as raw_amount
+    from {{ source('raw', 'refunds') }} as refunds
+    inner join {{ source('payouts', 'frozen_lines') }} as frozen_lines
+        on frozen_lines.line_id = 'refund:' || refunds.refund_id
+    where
+        refunds.loaded_at >= {{ audited_since() }}
+        and refunds.loaded_at < (select build.started_at from build)
+        and frozen_lines.event_at <= {{ as_of() }}
+    union all
+    select
+        frozen_lines.line_id,
+        frozen_lines.source_amount,
+        -disputes.amount as raw_amount
+    from {{ source('raw', 'disputes') }} as disputes
+    inner join {{ source('payouts', 'frozen_lines') }} as frozen_lines
+        on frozen_lines.line_id = 'dispute_opened:' || disputes.dispute_id
+    where
+        disputes.loaded_at >= {{ audited_since() }}
+        and disputes.loaded_at < (select build.started_at from build)
+        and frozen_lines.event_at <= {{ as_of() }}
+)
+
+select
+    restated.line_id,
+    restated.source_amount,
+    restated.raw_amount
+from restated
+left join {{ ref('reconciliation_breaks') }} as breaks
+    on
+        restated.line_id = breaks.entity
+        and breaks.break_type = 'restatement'
+        and restated.source_amount - restated.raw_amount = breaks.difference
+where restated.source_amount != restated.raw_amount and breaks.entity is null

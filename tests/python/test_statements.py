@@ -1,0 +1,42 @@
+"""Every SQL file of the package is understood by the schema it runs against."""
+
+import re
+from pathlib import Path
+
+import pytest
+from psycopg import sql
+
+import weekclose
+from weekclose.database import open_connection
+from weekclose.postgres import Server
+from weekclose.settings import Settings
+from weekclose.warehouse import Warehouse
+
+FILES = sorted((Path(weekclose.__file__).parent / "sql").glob("*.sql"))
+
+
+@pytest.fixture(scope="module")
+def built(module_database: Server, tmp_path_factory: pytest.TempPathFactory) -> Server:
+    """A database with all marts, empty."""
+    home = tmp_path_factory.mktemp("home")
+    Warehouse(Settings(WEEKCLOSE_HOME=home), module_database).build({})
+    return module_database
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+def test_a_statement_is_prepared_and_says_what_it_is_for(built: Server, file: Path) -> None:
+    text = file.read_text()
+    assert text.startswith("-- ")
+    names = list(dict.fromkeys(re.findall(r"%\((\w+)\)s", text)))
+    for number, name in enumerate(names, start=1):
+        text = text.replace(f"%({name})s", f"${number}")
+    with open_connection(built) as conn:
+        # What the freeze makes for itself.
+        conn.execute(
+            "create temporary table bad_destinations (payout_window date, seller_id text, currency text)"
+        )
+        conn.execute(sql.SQL("prepare checked as " + text.replace("%%", "%")))  # type: ignore[arg-type]
+
+
+def test_there_are_statements() -> None:
+    assert len(FILES) > 10
