@@ -10,29 +10,7 @@ due as (
     having max(payout_window) is not null
 ),
 
--- Frozen cash less what is on its way or arrived. A blocked, failed or returned payout is back in it, once.
-openings as (
-    select
-        seller_id,
-        currency,
-        sum(amount) as opening
-    from (
-        select
-            seller_id,
-            currency,
-            balance as amount
-        from {{ source('payouts', 'account_balances') }}
-        where account = 'seller_payable' and balance != 0
-        union all
-        select
-            seller_id,
-            currency,
-            -amount as amount
-        from {{ source('payouts', 'payouts') }}
-        where status = 'ready'
-    ) as positions
-    group by seller_id, currency
-),
+openings as (select * from {{ ref('int_seller_openings') }}),
 
 money_before as (
     select

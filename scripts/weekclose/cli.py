@@ -102,7 +102,7 @@ def db_migrate(json: AsJson = False) -> None:
 def load(
     paths: Annotated[
         list[Path],
-        typer.Argument(metavar="PATH...", help="Files named after raw tables, or folders of them."),
+        typer.Argument(metavar="PATH", help="Files named after raw tables, or folders of them."),
     ],
     allow_rejects: Annotated[
         bool, typer.Option("--allow-rejects", help="Do not fail because rows were rejected.")

@@ -27,8 +27,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
         for column in range(len(columns))
     ]
     cells = [[_cell(value) for value in row] for row in body]
-    if sys.stdout.isatty():
-        _print_rich(columns, cells, numeric, title)
+    if sys.stdout.isatty() and _print_rich(columns, cells, numeric, title):
         return
     widths = [max(map(len, values)) for values in zip(columns, *cells, strict=True)]
     if title:
@@ -37,7 +36,8 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
         print("  ".join(_aligned(*cell) for cell in zip(row, widths, numeric, strict=True)).rstrip())
 
 
-def _print_rich(columns: Sequence[str], cells: list[list[str]], numeric: list[bool], title: str) -> None:
+def _print_rich(columns: Sequence[str], cells: list[list[str]], numeric: list[bool], title: str) -> bool:
+    """Whether the table fits; a number that is cut to fit would be a wrong number."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -47,7 +47,11 @@ def _print_rich(columns: Sequence[str], cells: list[list[str]], numeric: list[bo
         table.add_column(column, justify="right" if to_the_right else "left")
     for row in cells:
         table.add_row(*(Text(cell) for cell in row))  # a seller's name is not markup
-    Console().print(table)
+    console = Console()
+    if console.measure(table).maximum > console.width:
+        return False
+    console.print(table)
+    return True
 
 
 def _aligned(cell: str, width: int, to_the_right: bool) -> str:

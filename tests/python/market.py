@@ -300,7 +300,9 @@ def _order(draft: _Draft, seller: Seller, sellers: list[Seller]) -> None:
         currency="USDC" if draft.chance(0.15) else "USDT",
         gross_amount=gross,
         fee_amount=fee.quantize(Decimal("0.01")),
-        status=rng.choice(("confirmed", "fulfilled")) if draft.chance(0.93) else rng.choice(("pending", "cancelled")),
+        status=rng.choice(("confirmed", "fulfilled"))
+        if draft.chance(0.93)
+        else rng.choice(("pending", "cancelled")),
         captured_at=None if draft.chance(0.03) else captured_at,
     )
     week = draft.arrival(captured_at)
@@ -337,13 +339,21 @@ def _corrections(draft: _Draft, week: int, order: Order, sellers: list[Seller]) 
 def _refund(draft: _Draft, order: Order, at: datetime) -> None:
     rng = draft.rng
     amount = rng.choice(
-        (order.gross_amount, order.gross_amount / 3, order.gross_amount / 2, order.gross_amount + 5, draft.amount())
+        (
+            order.gross_amount,
+            order.gross_amount / 3,
+            order.gross_amount / 2,
+            order.gross_amount + 5,
+            draft.amount(),
+        )
     ).quantize(Decimal("0.01"))
     refund = Refund(
         refund_id=draft.name("r"),
         order_id=order.order_id if draft.chance(0.95) else f"o{rng.randrange(1, 200)}",
         amount=amount,
-        fee_refund_amount=rng.choice((Decimal(0), amount / 10, amount / 10, order.fee_amount)).quantize(Decimal("0.01")),
+        fee_refund_amount=rng.choice((Decimal(0), amount / 10, amount / 10, order.fee_amount)).quantize(
+            Decimal("0.01")
+        ),
         refunded_at=at,
     )
     week = draft.arrival(at)
@@ -366,7 +376,9 @@ def _dispute(draft: _Draft, order: Order, opened_at: datetime) -> None:
     dispute = Dispute(
         dispute_id=draft.name("d"),
         order_id=order.order_id if draft.chance(0.97) else f"o{rng.randrange(1, 200)}",
-        amount=rng.choice((order.gross_amount, order.gross_amount * 3 / 5, draft.amount())).quantize(Decimal("0.01")),
+        amount=rng.choice((order.gross_amount, order.gross_amount * 3 / 5, draft.amount())).quantize(
+            Decimal("0.01")
+        ),
         reason="fraudulent",
         status="open",
         opened_at=opened_at,
@@ -417,7 +429,9 @@ def _burst_of_sales(draft: _Draft, seller: Seller) -> None:
     as_of = draft.rng.choice(draft.as_ofs[1:])
     for _ in range(draft.rng.randrange(19, 24)):
         captured_at = as_of - DAY - 5 * DAY * draft.rng.random()
-        order = Order(draft.name("o"), seller.seller_id, "USDT", Decimal(290), Decimal(29), "confirmed", captured_at)
+        order = Order(
+            draft.name("o"), seller.seller_id, "USDT", Decimal(290), Decimal(29), "confirmed", captured_at
+        )
         draft.put(draft.known_in(captured_at), order)
 
 

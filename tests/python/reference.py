@@ -381,9 +381,7 @@ class Books:
     def _sale(self, order_id: str, as_of: datetime, terms: Terms) -> Sale | None:
         frozen = self.frozen_lines.get(f"sale:{order_id}")
         if frozen:
-            return Sale(
-                frozen.seller_id, frozen.currency, frozen.gross, frozen.fees, frozen.home_window
-            )
+            return Sale(frozen.seller_id, frozen.currency, frozen.gross, frozen.fees, frozen.home_window)
         order = self._order(order_id, as_of)
         if order is None or self._why_no_sale(order):
             return None
@@ -419,16 +417,16 @@ class Books:
         history = [what for what in pending if homes[what.line_id] < terms.settlement_start]
         for what in history:
             yield self._line(order_id, sale, what, claim, homes[what.line_id], homes[what.line_id])
-        for line in sorted(self.frozen_lines.values(), key=lambda line: (line.event_at, KINDS.index(line.kind))):
+        for line in sorted(
+            self.frozen_lines.values(), key=lambda line: (line.event_at, KINDS.index(line.kind))
+        ):
             if line.order_id == order_id:
                 claim.take(line.kind, line.source_id, line.refunds or line.claim, -line.fees)
                 claim.clawed += line.disputes
         for what in pending:
             if what not in history:
                 home = homes[what.line_id]
-                yield self._line(
-                    order_id, sale, what, claim, home, max(home, self.first_unfrozen(terms))
-                )
+                yield self._line(order_id, sale, what, claim, home, max(home, self.first_unfrozen(terms)))
 
     def _line(
         self, order_id: str, sale: Sale, what: Happening, claim: Claim, home: date, window: date
@@ -466,11 +464,15 @@ class Books:
     ) -> Iterator[Row]:
         for row in self.frozen_rows.values():
             payout = self.payouts.get(row.key)
-            yield row if payout is None else replace(
-                row,
-                status=payout.status,
-                block_reasons=payout.block_reasons,
-                failure_reason=payout.failure_reason,
+            yield (
+                row
+                if payout is None
+                else replace(
+                    row,
+                    status=payout.status,
+                    block_reasons=payout.block_reasons,
+                    failure_reason=payout.failure_reason,
+                )
             )
         due = terms.latest_due(as_of)
         first = self.first_unfrozen(terms)
@@ -599,9 +601,7 @@ class Books:
                 frozen = replace(self._check_wallet(row), is_frozen=True)
                 self.frozen_rows[row.key] = frozen
                 if frozen.payable:
-                    self.payouts[row.key] = Payout(
-                        row.key, row.payable, frozen.status, frozen.block_reasons
-                    )
+                    self.payouts[row.key] = Payout(row.key, row.payable, frozen.status, frozen.block_reasons)
         for line in seen.lines.values():
             if terms.settlement_start <= line.payout_window <= due:
                 self.frozen_lines[line.line_id] = replace(line, is_frozen=True)

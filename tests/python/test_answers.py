@@ -87,6 +87,12 @@ def test_every_row_is_explained_to_the_cent(weeks: Connection[Any]) -> None:
             "Happened to an order of this window while its reserve was open. What the dispute took shrinks "
             "by 90.00: nothing is taken twice.",
         ),
+        (
+            "steady",
+            "2026-11-01",
+            "dispute_closed:ds1",
+            "Happened to an order of this window while its reserve was open.",
+        ),
         ("anna", "2026-10-18", "sale:a0", "Captured in this window."),
     ],
 )
@@ -121,24 +127,27 @@ def test_times_are_shown_on_the_local_clock(
     assert "reserve closes 2026-11-08 00:00-05:00" in first
     assert "2026-10-27 10:00-04:00   90.00  net 90.00  cash 90.00  sale:a1" in first
     assert "2026-11-03 09:00-05:00  -27.00  net 63.00  cash 63.00  refund:ra1 of order a1" in first
-    assert "2026-11-20 23:59:59.999999-05:00" in printed(weeks, capsys, "zoe", "2026-11-15")
+    assert "2026-11-14 23:59:59.999999-05:00" in printed(weeks, capsys, "zoe", "2026-11-08")
 
 
 def test_carried_in_lists_the_payouts_as_they_stood_then(
     weeks: Connection[Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def payouts(window: str) -> list[tuple[str, Decimal, bool]]:
-        carried = only(weeks, "gil", window).carry_in
+    def payouts(seller_id: str, window: str) -> list[tuple[str, Decimal, bool]]:
+        carried = only(weeks, seller_id, window).carry_in
         return [(str(p["payout_window"]), p["amount"], p["had_left"]) for p in carried.payouts]
 
     ninety, nine = Decimal("90.00"), Decimal("9.00")
-    # With the rail when the second window was frozen, failed before the third.
-    assert payouts("2026-11-01") == [("2026-10-25", ninety, True)]
-    assert payouts("2026-11-08") == [("2026-11-01", nine, True), ("2026-10-25", ninety, False)]
-    assert "of window 2026-10-25, failed since" in printed(weeks, capsys, "gil", "2026-11-01")
-    back = printed(weeks, capsys, "gil", "2026-11-08")
-    assert "cash of 2 frozen windows, 2026-10-25 to 2026-11-01" in back
+    # fay's payout failed before the second window was frozen, gil's after it, and after the last build.
+    assert payouts("fay", "2026-11-01") == [("2026-10-25", ninety, False)]
+    assert payouts("gil", "2026-11-01") == [("2026-10-25", ninety, True)]
+    assert payouts("gil", "2026-11-08") == [("2026-11-01", nine, True), ("2026-10-25", ninety, True)]
+    back = printed(weeks, capsys, "fay", "2026-11-01")
+    assert "cash of 1 frozen window, 2026-10-25  90.00" in back
     assert "of window 2026-10-25, failed, 90.00 (account closed)" in back
+    gone = printed(weeks, capsys, "gil", "2026-11-08")
+    assert "cash of 2 frozen windows, 2026-10-25 to 2026-11-01" in gone
+    assert "of window 2026-10-25, failed since" in gone
 
 
 @pytest.mark.parametrize(
@@ -154,22 +163,22 @@ def test_carried_in_lists_the_payouts_as_they_stood_then(
         ),
         (
             "bob",
-            "2026-11-08",
+            "2026-11-01",
             "Nothing is payable: the balance of 100.00 is not above the 100.00 that stay in the balance of a "
             "freelancer.",
         ),
         ("hugo", "2026-11-01", "There is nothing to pay."),
         (
             "carl",
-            "2026-11-08",
+            "2026-11-01",
             "The whole balance of 1,000.00 is payable. Blocked: the seller's account is not active. The "
             "money stays in the balance.",
         ),
         ("eve", "2026-11-01", "The seller owes 90.00: nothing is payable, the debt passes on."),
         (
             "zoe",
-            "2026-11-15",
-            "Pending: its reserve is open, nothing is payable yet. It closes 2026-11-29 00:00-05:00.",
+            "2026-11-08",
+            "Pending: its reserve is open, nothing is payable yet. It closes 2026-11-22 00:00-05:00.",
         ),
     ],
 )
@@ -234,9 +243,8 @@ def test_status_counts_what_the_windows_hold(closed_weeks: Server, weekclose: Ru
     assert [(row["payout_window"], row["state"], row["batch_state"]) for row in found["windows"]] == [
         ("2026-10-25", "frozen", "frozen"),
         ("2026-11-01", "frozen", "frozen"),
-        ("2026-11-08", "frozen", "frozen"),
-        ("2026-11-15", "reserve open", None),
-        ("2026-11-22", "running", None),
+        ("2026-11-08", "reserve open", None),
+        ("2026-11-15", "running", None),
     ]
     with open_connection(closed_weeks) as conn:
         expected = conn.execute(
@@ -249,7 +257,7 @@ def test_status_counts_what_the_windows_hold(closed_weeks: Server, weekclose: Ru
         for row in found["amounts"]
     ] == expected
     assert found["next"][-1] == (
-        "window 2026-11-15 is due when its reserve closes, 2026-11-29 00:00-05:00: "
+        "window 2026-11-08 is due when its reserve closes, 2026-11-22 00:00-05:00: "
         "the Sunday run after that freezes it"
     )
 
@@ -314,7 +322,7 @@ def test_a_database_without_tables_says_what_to_do(empty_conn: Connection[Any]) 
         (
             ("statement", "zoe", "2026-11-01"),
             5,
-            "seller zoe has no row in window 2026-11-01: it has 2026-11-15",
+            "seller zoe has no row in window 2026-11-01: it has 2026-11-08",
         ),
         (
             ("status", "2031-01-05"),

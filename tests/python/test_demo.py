@@ -112,7 +112,8 @@ def test_what_settles_nothing_is_listed(conn: Connection[Any]) -> None:
     assert unsettled["rf_unknown_order_1"] == "unknown_order"
     broken = rows(
         conn,
-        "select expected, actual from marts.reconciliation_breaks where entity = 'refund:rf_refund_too_big_1'",
+        "select expected, actual from marts.reconciliation_breaks"
+        " where entity = 'refund:rf_refund_too_big_1'",
     )
     assert broken == [(Decimal("50.00"), Decimal("65.00"))]
 

@@ -185,7 +185,9 @@ class Place:
             },
         )
         self.is_new = False
-        assert report.outcome in ("frozen", "nothing_to_freeze", "not_frozen"), f"{report.outcome}: {report.message}"
+        assert report.outcome in ("frozen", "nothing_to_freeze", "not_frozen"), (
+            f"{report.outcome}: {report.message}"
+        )
         return report.outcome
 
     # What the database shows
@@ -222,7 +224,10 @@ def expected(marts: Marts, step: Sunday) -> dict[str, Facts]:
     return {
         "settlement_lines": {
             line.line_id: {
-                **_named(line, "seller_id currency order_id kind event_at payout_window gross fees refunds disputes"),
+                **_named(
+                    line,
+                    "seller_id currency order_id kind event_at payout_window gross fees refunds disputes",
+                ),
                 "adjustments": Decimal(0),
                 **_named(line, "is_late is_frozen"),
             }
@@ -232,7 +237,9 @@ def expected(marts: Marts, step: Sunday) -> dict[str, Facts]:
             key: {
                 **_named(row, "gross fees refunds net rail status window_ends_at reserve_closes_at disputes"),
                 "adjustments": Decimal(0),
-                **_named(row, "carry_in payable carry_out block_reasons failure_reason order_count late_line_count"),
+                **_named(
+                    row, "carry_in payable carry_out block_reasons failure_reason order_count late_line_count"
+                ),
                 "is_frozen": row.is_frozen,
             }
             for key, row in marts.rows.items()
@@ -242,7 +249,9 @@ def expected(marts: Marts, step: Sunday) -> dict[str, Facts]:
         },
         "seller_balances": {
             key: {
-                name: value for name, value in asdict(balance).items() if name not in ("seller_id", "currency")
+                name: value
+                for name, value in asdict(balance).items()
+                if name not in ("seller_id", "currency")
             }
             for key, balance in marts.balances.items()
         },
@@ -288,9 +297,7 @@ def shown(place: Place, wanted: dict[str, Facts]) -> dict[str, Facts]:
 
 def _facts(row: dict[str, Any], names: list[str]) -> Facts:
     row = {"is_frozen": row.get("frozen_at") is not None, **row}
-    return {
-        name: tuple(sorted(row[name])) if isinstance(row[name], list) else row[name] for name in names
-    }
+    return {name: tuple(sorted(row[name])) if isinstance(row[name], list) else row[name] for name in names}
 
 
 def _named(thing: object, names: str) -> Facts:

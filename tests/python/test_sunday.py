@@ -265,7 +265,9 @@ def test_money_that_moved_since_the_build_is_not_frozen_twice(week: Week) -> Non
     week.order("o9", "s3", "2026-11-03T10:00Z")
     week.sunday()
     week.sunday(NEXT_NIGHT, may_freeze=False)
-    week.conn.execute("update payouts.payouts set status = 'ready', block_reasons = '{}' where seller_id = 's3'")
+    week.conn.execute(
+        "update payouts.payouts set status = 'ready', block_reasons = '{}' where seller_id = 's3'"
+    )
     run_id = week.one("select run_id from payouts.warehouse_runs limit 1")
     moved = r"seller s3, USD: window 2026-11-08 was built with 90\.00 carried in, the ledger now says 0\.00"
     with pytest.raises(Refused, match=moved):

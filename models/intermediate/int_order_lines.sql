@@ -1,0 +1,70 @@
+-- What each line of the touched orders claws back or releases, so that the seller is never debited twice.
+with
+
+timeline as (select * from {{ ref('int_order_timeline') }}),
+
+-- After every event: what of the claims is open, and what the seller still has of the order. Windows come
+-- before times, because an event that arrived late goes on from what was frozen.
+running as (
+    select
+        timeline.*,
+        order_cash + sum(case when kind = 'refund' then source_amount else 0 end) over so_far as remaining,
+        -sum(case when kind in ('dispute_opened', 'dispute_closed') then source_amount else 0 end)
+            over so_far as claimed,
+        sum(refunds) over so_far as order_refunded,
+        row_number() over so_far as position_in_order
+    from timeline
+    where unsettled_reason is null
+    window so_far as (
+        partition by order_id
+        order by
+            payout_window,
+            event_at,
+            case kind when 'sale' then 1 when 'refund' then 2 when 'dispute_opened' then 3 else 4 end,
+            source_id collate "C"
+        rows between unbounded preceding and current row
+    )
+),
+
+clawed as (
+    select
+        running.*,
+        coalesce(frozen_clawed_back, least(claimed, greatest(0, remaining))) as clawed_back
+    from running
+),
+
+lines as (
+    select
+        clawed.*,
+        coalesce(
+            frozen_disputes,
+            clawed_back
+            - coalesce(lag(clawed_back) over (partition by order_id order by position_in_order), 0)
+        ) as disputes
+    from clawed
+)
+
+select
+    line_id,
+    order_id,
+    kind,
+    source_id,
+    seller_id,
+    currency,
+    event_at,
+    order_window,
+    home_window,
+    payout_window,
+    is_frozen,
+    gross,
+    fees,
+    refunds,
+    disputes,
+    order_gross,
+    order_refunded,
+    source_amount,
+    raw_amount,
+    control_amount,
+    clawed_back,
+    loaded_at
+from lines
