@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 
 import yaml
 
+from weekclose.drift_limits import Limits
 from weekclose.errors import UsageError
 from weekclose.settings import project_dir
 
@@ -23,9 +24,20 @@ def effective_vars(overrides: Mapping[str, Any], as_of: datetime) -> dict[str, A
     unknown = sorted(set(overrides) - set(project))
     if unknown:
         raise UsageError(f"--vars: there is no {unknown[0]!r}; known are {', '.join(sorted(project))}")
+    for name, value in overrides.items():
+        if isinstance(project[name], dict) and not isinstance(value, dict):
+            raise UsageError(f"--vars: {name} {value!r} is not an object of settings")
+        strange = sorted(set(value) - set(project[name])) if isinstance(value, dict) else []
+        if strange:
+            raise UsageError(f"--vars: there is no {strange[0]!r} in {name}")
     if "as_of" in overrides:
         raise UsageError("--vars: say as_of with --as-of")
-    chosen = {**project, **overrides, "as_of": as_of.isoformat()}
+    # A block such as `drift` keeps what an override leaves out; a date that YAML made of a text is text again.
+    merged = {
+        name: {**value, **overrides.get(name, {})} if isinstance(value, dict) else overrides.get(name, value)
+        for name, value in project.items()
+    }
+    chosen: dict[str, Any] = json.loads(json.dumps(merged, default=str)) | {"as_of": as_of.isoformat()}
     chosen["settlement_start"] = str(chosen["settlement_start"] or "")
     _check(chosen)
     return chosen
@@ -73,6 +85,7 @@ def _check(chosen: Mapping[str, Any]) -> None:
     start = chosen["settlement_start"]
     if start:
         _check_start(start, weekday)
+    Limits.of(chosen)
 
 
 def _check_start(start: str, weekday: str) -> None:

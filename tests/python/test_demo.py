@@ -15,6 +15,7 @@ import psycopg
 import pytest
 from psycopg import Connection
 
+from conftest import NewDatabase
 from weekclose.database import open_connection
 from weekclose.demo import play
 from weekclose.errors import Refused
@@ -116,6 +117,18 @@ def test_what_settles_nothing_is_listed(conn: Connection[Any]) -> None:
         " where entity = 'refund:rf_refund_too_big_1'",
     )
     assert broken == [(Decimal("50.00"), Decimal("65.00"))]
+
+
+def test_another_server_freezes_the_same(
+    demo: Demo, conn: Connection[Any], second_new_database: NewDatabase
+) -> None:
+    """PostgreSQL 15 of Debian and the embedded one: the same digest, so the same content to the cent."""
+    frozen = "select payout_window, content_digest from payouts.frozen_windows order by payout_window"
+    with second_new_database() as other, open_connection(other) as there:
+        warehouse = Warehouse(Settings(WEEKCLOSE_HOME=demo.home / "other"), other)
+        play(other, warehouse, demo.home / "other", PLAN, print)
+        assert there.info.server_version != conn.info.server_version
+        assert rows(there, frozen) == rows(conn, frozen)
 
 
 def test_played_weeks_are_not_played_again(demo: Demo) -> None:
