@@ -5,8 +5,13 @@
     cast({{ instant }} at time zone '{{ var("settlement_timezone") }}' as date)
 {%- endmacro %}
 
+{# The first instant of a local day. Where clocks are turned at midnight a day may have two of them, or none:
+   a second after the last one of the day before is right for all. #}
 {% macro local_midnight(local_date) -%}
-    (cast({{ local_date }} as timestamp) at time zone '{{ var("settlement_timezone") }}')
+    (
+        (cast({{ local_date }} as timestamp) - interval '1 second') at time zone '{{ var("settlement_timezone") }}'
+        + interval '1 second'
+    )
 {%- endmacro %}
 
 {% macro payout_window_of(local_date) -%}

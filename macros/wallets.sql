@@ -1,4 +1,4 @@
-{# Whether an address has the form its rail asks for. The checksum is checked when a window is frozen. #}
+{# Whether an address has the form its rail asks for. Checksums are judged outside of SQL, before a build. #}
 {% macro is_wallet_well_formed(rail, address) -%}
     coalesce(
         case {{ rail }}

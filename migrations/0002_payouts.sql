@@ -222,6 +222,13 @@ set timezone = 'UTC' as $$
     where rows.payout_window = digested_window
 $$;
 
+-- One row per wallet address whose checksum was judged: the rails it is no valid destination for.
+create table payouts.judged_wallets (
+    wallet_address text primary key,
+    bad_rails text [] not null,
+    judged_at timestamptz not null default now()
+);
+
 -- What is frozen stays: the database refuses, whoever asks.
 create function payouts.refuse_change() returns trigger language plpgsql as $$
 begin

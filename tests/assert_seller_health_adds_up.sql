@@ -15,23 +15,21 @@ lines as (
     group by seller_id
 ),
 
+-- A claim is its seller's whose line it is, whoever the raw order belongs to now.
 claims as (
     select
-        orders.seller_id,
+        events.seller_id,
         count(*) as disputes_count,
         sum(disputes.amount) as disputed
     from {{ source('raw', 'disputes') }} as disputes
-    inner join {{ source('raw', 'orders') }} as orders on disputes.order_id = orders.order_id
-    inner join {{ source('raw', 'sellers') }} as sellers on orders.seller_id = sellers.seller_id
+    inner join {{ ref('int_order_events') }} as events
+        on events.line_id = 'dispute_opened:' || disputes.dispute_id
+    inner join {{ source('raw', 'sellers') }} as sellers on events.seller_id = sellers.seller_id
     where
         disputes.opened_at >= {{ local_midnight(today ~ ' - 30') }}
         and disputes.opened_at < {{ local_midnight(today) }}
-        and (orders.captured_at is null or orders.captured_at <= {{ as_of() }})
-        and (
-            disputes.status not in ('won', 'withdrawn')
-            or disputes.closed_at > {{ as_of() }}
-        )
-    group by orders.seller_id
+        and (disputes.status not in ('won', 'withdrawn') or disputes.closed_at > {{ as_of() }})
+    group by events.seller_id
 )
 
 select

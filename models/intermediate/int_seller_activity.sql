@@ -13,17 +13,18 @@ lines as (
         and event_at < {{ local_midnight(today) }}
 ),
 
--- A dispute counts with its full claim, and even where its order settles nothing.
+-- A dispute counts with its full claim, for the seller whose line it is, and even where its order settles
+-- nothing.
 disputes as (
     select
-        orders.seller_id,
-        orders.currency,
+        events.seller_id,
+        events.currency,
         disputes.amount,
-        disputes.opened_at,
-        disputes.status
+        disputes.opened_at
     from {{ ref('stg_disputes') }} as disputes
-    inner join {{ ref('stg_orders') }} as orders on disputes.order_id = orders.order_id
-    inner join {{ ref('stg_sellers') }} as sellers on orders.seller_id = sellers.seller_id
+    inner join {{ ref('int_order_events') }} as events
+        on events.line_id = 'dispute_opened:' || disputes.dispute_id
+    inner join {{ ref('stg_sellers') }} as sellers on events.seller_id = sellers.seller_id
     where
         disputes.status not in ('won', 'withdrawn')
         and disputes.opened_at >= {{ month_began }}

@@ -33,7 +33,8 @@ select
     railed.rail,
     railed.wallet_address as destination,
     railed.status = 'active' as is_active,
-    {{ is_wallet_well_formed('railed.rail', 'railed.wallet_address') }} as is_wallet_well_formed,
+    {{ is_wallet_well_formed('railed.rail', 'railed.wallet_address') }}
+    and coalesce(not railed.rail = any(judged.bad_rails), true) as is_wallet_valid,
     coalesce(
         railed.wallet_changed_at > {{ as_of() }} - interval '{{ var("quiet_period_hours") }} hours', false
     ) as is_wallet_recently_changed,
@@ -43,4 +44,5 @@ select
 from railed
 left join scores on railed.seller_id = scores.seller_id
 left join cleared on railed.seller_id = cleared.seller_id
+left join {{ source('payouts', 'judged_wallets') }} as judged on railed.wallet_address = judged.wallet_address
 left join policies on railed.seller_type = policies.seller_type

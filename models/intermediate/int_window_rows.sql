@@ -28,7 +28,7 @@ dues as (
             case when terms.needs_review then 'manual_review' end,
             case when terms.is_active is not true then 'seller_inactive' end,
             case when terms.rail is null then 'no_rail' end,
-            case when terms.rail is not null and not terms.is_wallet_well_formed then 'invalid_wallet' end,
+            case when terms.rail is not null and not terms.is_wallet_valid then 'invalid_wallet' end,
             case when balances.currency != terms.settlement_currency then 'currency_mismatch' end,
             case when terms.is_wallet_recently_changed then 'wallet_recently_changed' end,
             case when holds.hold_id is not null then 'on_hold' end

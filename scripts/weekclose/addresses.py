@@ -7,6 +7,8 @@ from hashlib import sha256
 import base58
 from eth_hash.backends.pycryptodome import keccak256
 
+RAILS = ("TRC-20", "ERC-20", "SPL")
+
 # The decoder ignores trailing white space and takes quadratic time: form and length are judged before it.
 _BASE58 = "[1-9A-HJ-NP-Za-km-z]"
 _TRON_FORM = re.compile(f"T{_BASE58}{{33}}", re.ASCII)

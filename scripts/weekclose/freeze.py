@@ -60,7 +60,7 @@ def freeze(
         if not windows:
             return []
         _check_marts(conn, as_of)
-        _note_bad_destinations(conn)
+        _check_destinations(conn)
         return [_freeze_window(conn, window, run_id, as_of, settings, actor) for window in windows]
 
 
@@ -82,18 +82,15 @@ def _check_marts(conn: Connection[Any], as_of: datetime) -> None:
         )
 
 
-def _note_bad_destinations(conn: Connection[Any]) -> None:
-    """The view has seen the form of a wallet address; here its checksum counts."""
-    conn.execute(
-        "create temporary table bad_destinations"
-        " (payout_window date, seller_id text, currency text) on commit drop"
-    )
-    with conn.cursor() as reader, conn.cursor() as writer:
-        candidates = reader.execute(statement("ready_destinations")).fetchall()
-        with writer.copy("copy bad_destinations from stdin") as copy:
-            for window, seller_id, currency, rail, destination in candidates:
-                if check_destination(rail, destination) is not None:
-                    copy.write_row((window, seller_id, currency))
+def _check_destinations(conn: Connection[Any]) -> None:
+    """Nothing is promised to an address with a wrong checksum, whatever the build has seen."""
+    for window, seller_id, rail, destination in conn.execute(statement("ready_destinations")):
+        fault = check_destination(rail, destination)
+        if fault is not None:
+            raise Refused(
+                f"seller {seller_id}, window {window}: the wallet {destination} is no {rail} address "
+                f"({fault}) and was not judged before the build; run weekclose sunday again"
+            )
 
 
 def _freeze_window(
@@ -126,6 +123,7 @@ def _freeze_window(
         },
     )
     conn.execute(statement("freeze_batch"), named)
+    conn.execute(statement("freeze_accounts"), named)
     conn.execute(statement("freeze_ledger"), named)
     frozen = _frozen(conn, window.payout_window)
     conn.execute(

@@ -32,7 +32,7 @@ def effective_vars(overrides: Mapping[str, Any], as_of: datetime) -> dict[str, A
             raise UsageError(f"--vars: there is no {strange[0]!r} in {name}")
     if "as_of" in overrides:
         raise UsageError("--vars: say as_of with --as-of")
-    # A block such as `drift` keeps what an override leaves out; a date that YAML made of a text is text again.
+    # A block such as `drift` keeps what an override leaves out; a date that YAML made of a text is text.
     merged = {
         name: {**value, **overrides.get(name, {})} if isinstance(value, dict) else overrides.get(name, value)
         for name, value in project.items()

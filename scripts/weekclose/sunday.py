@@ -19,6 +19,7 @@ from weekclose.errors import Refused
 from weekclose.freeze import FrozenWindow, freeze
 from weekclose.policy import FIXED_BY_A_FREEZE, effective_vars
 from weekclose.postgres import Server
+from weekclose.wallets import judge_wallets
 from weekclose.warehouse import NodeResult, Warehouse
 
 
@@ -151,6 +152,7 @@ class _Found:
 def _look(
     conn: Connection[Any], warehouse: Warehouse, variables: dict[str, Any], *, full_refresh: bool
 ) -> _Found:
+    judge_wallets(conn)
     results = warehouse.freshness(variables) + warehouse.build(variables, full_refresh=full_refresh)
     # A distribution of numbers that are wrong says nothing.
     if any(result.is_red for result in results):

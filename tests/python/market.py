@@ -12,9 +12,7 @@ from random import Random
 
 from weekclose.addresses import sample_destination
 
-from reference import Dispute, Order, Refund, Seller, Terms
-
-RawRow = Seller | Order | Refund | Dispute
+from reference import Books, Dispute, Order, Payout, RawRow, Refund, Seller, Terms
 
 INSTANT = timedelta(microseconds=1)
 DAY = timedelta(days=1)
@@ -81,6 +79,8 @@ class Sunday:
 
 
 Step = Put | Move | Hold | Clear | Tuesday | Sunday
+# What a step writes: new versions of raw rows and payouts, decisions.
+Change = RawRow | Payout | Hold | Clear
 
 
 @dataclass(frozen=True)
@@ -90,6 +90,64 @@ class History:
     seed: int
     is_calm: bool
     steps: list[Step]
+
+
+def take(books: Books, step: Step) -> Iterator[Change]:
+    """Do to the books what a step does; everything else that keeps books has to write the changes too."""
+    match step:
+        case Put(row):
+            books.put(row)
+            yield row
+        case Move(dispute_id, order_id):
+            dispute = books.disputes.get(dispute_id)
+            if dispute and f"dispute_opened:{dispute_id}" not in books.frozen_lines:
+                moved = replace(dispute, order_id=order_id)
+                books.put(moved)
+                yield moved
+        case Hold(seller_id, window):
+            if (seller_id, window) not in books.holds:
+                books.holds.add((seller_id, window))
+                yield step
+                yield from _hold(books, step)
+        case Clear(seller_id, at):
+            books.clearances.append((seller_id, at))
+            yield step
+        case Tuesday(salt):
+            for key, payout in sorted(books.payouts.items()):
+                for moved_on in _rail(payout, Random(f"{salt}/{key}")):
+                    books.payouts[key] = moved_on
+                    yield moved_on
+        case Sunday():
+            raise TypeError("a Sunday is run, not taken")
+
+
+def _hold(books: Books, step: Hold) -> Iterator[Payout]:
+    for key, payout in list(books.payouts.items()):
+        if (key.seller_id, key.payout_window) == (step.seller_id, step.payout_window) and (
+            payout.status in ("ready", "blocked")
+        ):
+            reasons = tuple(sorted({*payout.block_reasons, "on_hold"}))
+            books.payouts[key] = replace(payout, status="blocked", block_reasons=reasons)
+            yield books.payouts[key]
+
+
+def _rail(payout: Payout, dice: Random) -> Iterator[Payout]:
+    """What becomes of a payout on a Tuesday, one state after the other."""
+    if payout.status == "ready" and dice.random() < 0.9:
+        payout = replace(payout, status="submitted")
+        yield payout
+    chance = dice.random()
+    if payout.status == "submitted":
+        if chance < 0.55:
+            yield replace(payout, status="paid")
+        elif chance < 0.75:
+            yield replace(payout, status="failed", failure_reason="the wallet refused it")
+        elif chance < 0.85:
+            yield replace(payout, status="awaiting_reconciliation")
+    elif payout.status == "awaiting_reconciliation" and chance < 0.5:
+        yield replace(payout, status="paid")
+    elif payout.status == "paid" and chance < 0.15:
+        yield replace(payout, status="returned", failure_reason="sent back")
 
 
 @dataclass
@@ -305,7 +363,8 @@ def _order(draft: _Draft, seller: Seller, sellers: list[Seller]) -> None:
         else rng.choice(("pending", "cancelled")),
         captured_at=None if draft.chance(0.03) else captured_at,
     )
-    week = draft.arrival(captured_at)
+    # An order without a time of capture is there whenever the run is: in a calm history from the start.
+    week = 0 if order.captured_at is None and draft.is_calm else draft.arrival(captured_at)
     draft.put(week, order)
     _corrections(draft, week, order, sellers)
     moments = [draft.after(captured_at) for _ in range(3)]

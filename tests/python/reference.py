@@ -73,6 +73,9 @@ class Dispute:
     closed_at: datetime | None
 
 
+RawRow = Seller | Order | Refund | Dispute
+
+
 @dataclass(frozen=True)
 class Terms:
     """The settings of a run."""
@@ -303,6 +306,18 @@ class Books:
     frozen_rows: dict[RowKey, Row] = field(default_factory=dict)
     payouts: dict[RowKey, Payout] = field(default_factory=dict)
     last_frozen: date | None = None
+
+    def put(self, row: RawRow) -> None:
+        """A raw row arrives, or a new version of it."""
+        match row:
+            case Seller():
+                self.sellers[row.seller_id] = row
+            case Order():
+                self.orders[row.order_id] = row
+            case Refund():
+                self.refunds[row.refund_id] = row
+            case Dispute():
+                self.disputes[row.dispute_id] = row
 
     def run(self, as_of: datetime, terms: Terms, *, freeze: bool) -> Marts:
         """A Sunday: freezes what is due if asked to, and says what the marts show after it."""

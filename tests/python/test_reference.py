@@ -1,32 +1,47 @@
 """The models against a second reading of the rules: random weeks, compared to the cent after each run.
 
-`WEEKCLOSE_SCENARIOS=200` plays more of them; a failing one is replayed by its number, which is its seed:
-`WEEKCLOSE_SCENARIOS=200 pytest 'tests/python/test_reference.py::test_weeks_agree[137]'`.
+`WEEKCLOSE_SCENARIOS=200` plays the seeds 0 to 199 instead of the few that cover every rule; a failing seed
+is played again with `WEEKCLOSE_SCENARIOS=200 pytest 'tests/python/test_reference.py::test_weeks_agree[137]'`.
 """
 
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, astuple, fields, replace
-from datetime import UTC, timedelta
+from dataclasses import asdict, fields, replace
+from datetime import datetime, timedelta
 from decimal import Decimal
-from pathlib import Path
-from random import Random
-from typing import Any, cast
+from typing import Any
 
 import pytest
+from market import Clear, History, Hold, Put, Step, Sunday, Tuesday, history, take
 from psycopg import Connection, sql
 from psycopg.rows import dict_row
+from reference import (
+    Activity,
+    Books,
+    Claim,
+    Dispute,
+    Line,
+    Marts,
+    Order,
+    Payout,
+    RawRow,
+    Refund,
+    RowKey,
+    Sale,
+    Seller,
+    judge,
+)
 
-from market import Clear, History, Hold, Move, Put, RawRow, Step, Sunday, Tuesday, history
-from reference import Activity, Books, Dispute, Marts, Order, Payout, Refund, RowKey, Seller, judge
 from weekclose.database import open_connection
 from weekclose.postgres import Server
 from weekclose.settings import Settings
 from weekclose.sunday import run_sunday
 from weekclose.warehouse import Warehouse
 
-SCENARIOS = range(int(os.environ.get("WEEKCLOSE_SCENARIOS") or "8"))
+# Together they meet every rule: see test_the_histories_meet_every_rule.
+CHOSEN_SEEDS = (0, 1, 2, 3, 4, 5)
+ASKED_FOR = int(os.environ.get("WEEKCLOSE_SCENARIOS") or 0)
+SEEDS = range(ASKED_FOR) if ASKED_FOR else CHOSEN_SEEDS
 
 TABLES: dict[type[RawRow], tuple[str, str]] = {
     Seller: ("sellers", "seller_id"),
@@ -34,8 +49,8 @@ TABLES: dict[type[RawRow], tuple[str, str]] = {
     Refund: ("refunds", "refund_id"),
     Dispute: ("disputes", "dispute_id"),
 }
-# status: (what it can become, the ledger's word for it, from, to)
-MOVES = {
+# A payout's new status: the ledger's word for it, whence the money goes, and where to.
+BOOKINGS = {
     "submitted": ("submit", "seller_payable", "payouts_in_transit"),
     "paid": ("pay", "payouts_in_transit", "payouts_paid"),
     "failed": ("fail", "payouts_in_transit", "seller_payable"),
@@ -53,47 +68,43 @@ class Place:
         self.warehouse = warehouse
         self.conn = conn
         self.books = Books()
-        self.is_new = True
 
-    def clear(self, *, keep_tables: bool) -> None:
-        """Forget everything; the models' tables stay as they are, or stay empty."""
+    def clear(self) -> None:
+        """Forget everything: the models begin with empty tables."""
         self.books = Books()
-        self.is_new = keep_tables
-        schemas = ["raw", "payouts"] + ([] if keep_tables else ["intermediate"])
         found = self.conn.execute(
-            "select schemaname, tablename from pg_tables where schemaname = any(%s)", (schemas,)
+            "select schemaname, tablename from pg_tables"
+            " where schemaname in ('raw', 'payouts', 'intermediate')"
         ).fetchall()
         names = sql.SQL(", ").join(sql.Identifier(*name) for name in found)
         with self.conn.transaction():
+            # What is frozen refuses even this, but not to a replica.
             self.conn.execute("set local session_replication_role = replica")
             self.conn.execute(sql.SQL("truncate {} restart identity").format(names))
 
-    # Steps
-
     def take(self, step: Step) -> None:
-        match step:
-            case Put(row):
-                self.put(row)
-            case Move(dispute_id, order_id):
-                self.move(dispute_id, order_id)
-            case Hold(seller_id, window):
-                self.hold(RowKey(window, seller_id, ""))
-            case Clear(seller_id, at):
-                self.books.clearances.append((seller_id, at))
-                self.conn.execute(
-                    "insert into payouts.clearances (seller_id, reason, cleared_by, cleared_at)"
-                    " values (%s, 'known', 'mona', %s)",
-                    (seller_id, at),
-                )
-            case Tuesday(salt):
-                self.tuesday(salt)
-            case Sunday():
-                raise TypeError("a Sunday is run, not taken")
+        """A step that is not a run, in the books and in the database."""
+        for change in take(self.books, step):
+            match change:
+                case Payout():
+                    self._book(change)
+                case Hold(seller_id, window):
+                    self.conn.execute(
+                        "insert into payouts.holds (seller_id, payout_window, reason, held_by)"
+                        " values (%s, %s, 'odd', 'mona')",
+                        (seller_id, window),
+                    )
+                case Clear(seller_id, at):
+                    self.conn.execute(
+                        "insert into payouts.clearances (seller_id, reason, cleared_by, cleared_at)"
+                        " values (%s, 'known', 'mona', %s)",
+                        (seller_id, at),
+                    )
+                case _:
+                    self._load(change)
 
-    def put(self, row: RawRow) -> None:
+    def _load(self, row: RawRow) -> None:
         table, key = TABLES[type(row)]
-        known = cast(dict[str, RawRow], getattr(self.books, table))
-        known[getattr(row, key)] = row
         columns = [column.name for column in fields(row)]
         self.conn.execute(
             sql.SQL(
@@ -109,64 +120,33 @@ class Place:
             asdict(row),
         )
 
-    def move(self, dispute_id: str, order_id: str) -> None:
-        dispute = self.books.disputes.get(dispute_id)
-        if dispute and f"dispute_opened:{dispute_id}" not in self.books.frozen_lines:
-            self.put(replace(dispute, order_id=order_id))
-
-    def hold(self, row: RowKey) -> None:
-        known = self.books.holds
-        if (row.seller_id, row.payout_window) in known:
-            return
-        known.add((row.seller_id, row.payout_window))
-        self.conn.execute(
-            "insert into payouts.holds (seller_id, payout_window, reason, held_by) values (%s, %s, 'odd', 'mona')",
-            (row.seller_id, row.payout_window),
-        )
-        for payout in list(self.books.payouts.values()):
-            if payout.key[:2] == row[:2] and payout.status in ("ready", "blocked"):
-                reasons = tuple(sorted({*payout.block_reasons, "on_hold"}))
-                self.book(replace(payout, status="blocked", block_reasons=reasons))
-
-    def tuesday(self, salt: str) -> None:
-        for key, payout in sorted(self.books.payouts.items()):
-            for moved in _rail(payout, Random(f"{salt}/{key}")):
-                self.book(moved)
-
-    def book(self, payout: Payout) -> None:
-        """The payout's new state, with the ledger transaction that belongs to it."""
-        self.books.payouts[payout.key] = payout
+    def _book(self, payout: Payout) -> None:
+        """The payout's new state, and the ledger transaction that belongs to it."""
         with self.conn.transaction():
-            number = self.conn.execute(
+            found = self.conn.execute(
                 "update payouts.payouts set status = %s, block_reasons = %s, failure_reason = %s,"
                 " status_changed_at = now()"
                 " where (payout_window, seller_id, currency) = (%s, %s, %s) returning payout_number",
                 (payout.status, list(payout.block_reasons), payout.failure_reason, *payout.key),
             ).fetchone()
-            assert number is not None
-            if payout.status in MOVES:
-                kind, debit, credit = MOVES[payout.status]
+            assert found is not None, f"there is no payout for {payout.key}"
+            if payout.status in BOOKINGS:
+                kind, source, target = BOOKINGS[payout.status]
                 self.conn.execute(
                     "with booked as (insert into payouts.ledger_transactions (kind, reference)"
-                    " values (%(kind)s, %(number)s)"
-                    " on conflict do nothing returning transaction_id)"
+                    " values (%s, %s) returning transaction_id)"
                     " insert into payouts.ledger_entries"
                     " (transaction_id, account, seller_id, currency, amount, payout_number)"
-                    " select transaction_id, account, %(seller)s, %(currency)s, amount, %(number)s from booked"
-                    " cross join (values (%(debit)s, -%(amount)s), (%(credit)s, %(amount)s)) as sides (account, amount)",
-                    {
-                        "kind": kind,
-                        "number": number[0],
-                        "seller": payout.key.seller_id,
-                        "currency": payout.key.currency,
-                        "debit": debit,
-                        "credit": credit,
-                        "amount": payout.amount,
-                    },
+                    " select transaction_id, account, %s, %s, amount, %s from booked"
+                    " cross join (values (%s, %s), (%s, %s)) as sides (account, amount)",
+                    (
+                        *(kind, found[0], payout.key.seller_id, payout.key.currency, found[0]),
+                        *(source, -payout.amount, target, payout.amount),
+                    ),
                 )
 
-    def sunday(self, step: Sunday, *, full_refresh: bool = False) -> str:
-        """Run the warehouse; its outcome."""
+    def run(self, step: Sunday, *, full_refresh: bool = False) -> str:
+        """Run the warehouse; its outcome. Red tests fail here: a history is odd, but nowhere wrong."""
         terms = step.terms
         report = run_sunday(
             self.where,
@@ -174,7 +154,7 @@ class Place:
             as_of=step.as_of,
             actor="nora",
             may_freeze=step.freeze,
-            full_refresh=full_refresh or self.is_new,
+            full_refresh=full_refresh,
             overrides={
                 "settlement_timezone": terms.zone,
                 "payout_window_starts_on": terms.starts_on,
@@ -184,75 +164,55 @@ class Place:
                 "clearance_days": terms.clearance_days,
             },
         )
-        self.is_new = False
-        assert report.outcome in ("frozen", "nothing_to_freeze", "not_frozen"), (
-            f"{report.outcome}: {report.message}"
-        )
+        assert report.outcome in ("frozen", "nothing_to_freeze", "not_frozen"), report.message
         return report.outcome
-
-    # What the database shows
 
     def select(self, query: str) -> list[dict[str, Any]]:
         with self.conn.cursor(row_factory=dict_row) as cursor:
             return cursor.execute(query.encode()).fetchall()
 
 
-def _rail(payout: Payout, dice: Random) -> Iterator[Payout]:
-    """What becomes of a payout on a Tuesday, one state after the other."""
-    if payout.status == "ready" and dice.random() < 0.9:
-        payout = replace(payout, status="submitted")
-        yield payout
-    chance = dice.random()
-    if payout.status == "submitted":
-        if chance < 0.55:
-            yield replace(payout, status="paid")
-        elif chance < 0.75:
-            yield replace(payout, status="failed", failure_reason="the wallet refused it")
-        elif chance < 0.85:
-            yield replace(payout, status="awaiting_reconciliation")
-    elif payout.status == "awaiting_reconciliation" and chance < 0.5:
-        yield replace(payout, status="paid")
-    elif payout.status == "paid" and chance < 0.15:
-        yield replace(payout, status="returned", failure_reason="sent back")
+# The same facts, as they should be and as they are shown.
+
+MARTS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "settlement_lines": lambda row: row["line_id"],
+    "settlement_windows": lambda row: RowKey(row["payout_window"], row["seller_id"], row["currency"]),
+    "unsettled_activity": lambda row: (row["kind"], row["source_id"]),
+    "seller_balances": lambda row: (row["seller_id"], row["currency"]),
+    "seller_health": lambda row: row["seller_id"],
+}
 
 
-# Expected and shown, in the same words
-
-
-def expected(marts: Marts, step: Sunday) -> dict[str, Facts]:
+def expected(marts: Marts, as_of: datetime) -> dict[str, Facts]:
     """What the marts should show, by relation and key."""
     return {
         "settlement_lines": {
-            line.line_id: {
-                **_named(
-                    line,
-                    "seller_id currency order_id kind event_at payout_window gross fees refunds disputes",
-                ),
-                "adjustments": Decimal(0),
-                **_named(line, "is_late is_frozen"),
-            }
+            line.line_id: _named(
+                line,
+                "seller_id currency order_id kind event_at payout_window gross fees refunds disputes"
+                " is_late is_frozen",
+                adjustments=Decimal(0),
+            )
             for line in marts.lines.values()
         },
         "settlement_windows": {
-            key: {
-                **_named(row, "gross fees refunds net rail status window_ends_at reserve_closes_at disputes"),
-                "adjustments": Decimal(0),
-                **_named(
-                    row, "carry_in payable carry_out block_reasons failure_reason order_count late_line_count"
-                ),
-                "is_frozen": row.is_frozen,
-            }
+            key: _named(
+                row,
+                "gross fees refunds net rail status window_ends_at reserve_closes_at disputes carry_in payable"
+                " carry_out block_reasons failure_reason order_count late_line_count is_frozen",
+                adjustments=Decimal(0),
+            )
             for key, row in marts.rows.items()
         },
         "unsettled_activity": {
             key: _named(row, "order_id seller_id reason") for key, row in marts.unsettled.items()
         },
         "seller_balances": {
-            key: {
-                name: value
-                for name, value in asdict(balance).items()
-                if name not in ("seller_id", "currency")
-            }
+            key: _named(
+                balance,
+                "pending_balance available_balance in_transit reserve_closes_at last_payout_status"
+                " last_failure_reason",
+            )
             for key, balance in marts.balances.items()
         },
         "seller_health": {
@@ -270,42 +230,35 @@ def expected(marts: Marts, step: Sunday) -> dict[str, Facts]:
                 "currencies": health.currencies,
                 "review_required": bool(health.reasons),
                 "review_reasons": health.reasons,
-                "as_of": step.as_of,
+                "as_of": as_of,
             }
             for seller_id, health in marts.health.items()
         },
     }
 
 
+def _named(thing: object, names: str, **others: object) -> Facts:
+    return {name: getattr(thing, name) for name in names.split()} | others
+
+
 def shown(place: Place, wanted: dict[str, Facts]) -> dict[str, Facts]:
-    """What the marts show of the same facts."""
-    keys: dict[str, Callable[[dict[str, Any]], Any]] = {
-        "settlement_lines": lambda row: row["line_id"],
-        "settlement_windows": lambda row: RowKey(row["payout_window"], row["seller_id"], row["currency"]),
-        "unsettled_activity": lambda row: (row["kind"], row["source_id"]),
-        "seller_balances": lambda row: (row["seller_id"], row["currency"]),
-        "seller_health": lambda row: row["seller_id"],
-    }
-    facts: dict[str, Facts] = {}
-    for relation, key in keys.items():
+    """What the marts show of the facts in `wanted`."""
+    found: dict[str, Facts] = {}
+    for relation, key in MARTS.items():
         rows = place.select(f"select * from marts.{relation}")
         names = list(next(iter(wanted[relation].values()), {}))
-        facts[relation] = {key(row): _facts(row, names) for row in rows}
-        assert len(facts[relation]) == len(rows), f"{relation} has two rows for one key"
-    return facts
+        found[relation] = {key(row): _facts(row, names) for row in rows}
+        assert len(found[relation]) == len(rows), f"{relation} has two rows for one key"
+    return found
 
 
 def _facts(row: dict[str, Any], names: list[str]) -> Facts:
-    row = {"is_frozen": row.get("frozen_at") is not None, **row}
-    return {name: tuple(sorted(row[name])) if isinstance(row[name], list) else row[name] for name in names}
-
-
-def _named(thing: object, names: str) -> Facts:
-    return {name: getattr(thing, name) for name in names.split()}
+    facts = {"is_frozen": row.get("frozen_at") is not None} | row
+    return {name: tuple(sorted(facts[name])) if isinstance(facts[name], list) else facts[name] for name in names}
 
 
 def differences(wanted: dict[str, Facts], found: dict[str, Facts]) -> list[str]:
-    """One line of text for each fact in which the two differ."""
+    """One text for each key whose facts differ."""
     return [
         f"{relation} {_text(key)}: {_difference(facts.get(key), found[relation].get(key))}"
         for relation, facts in wanted.items()
@@ -315,10 +268,9 @@ def differences(wanted: dict[str, Facts], found: dict[str, Facts]) -> list[str]:
 
 
 def _difference(wanted: Facts | None, found: Facts | None) -> str:
-    if wanted is None:
-        return f"should not be there: {_text(tuple((found or {}).values()))}"
-    if found is None:
-        return f"missing: {_text(tuple(wanted.values()))}"
+    if wanted is None or found is None:
+        facts = " ".join(f"{name}={_text(value)}" for name, value in (wanted or found or {}).items())
+        return f"{'missing' if wanted else 'should not be there'}: {facts}"
     return ", ".join(
         f"{name} {_text(found[name])} instead of {_text(value)}"
         for name, value in wanted.items()
@@ -330,75 +282,59 @@ def _text(value: object) -> str:
     return "(" + ", ".join(map(_text, value)) + ")" if isinstance(value, tuple) else str(value)
 
 
-# Playing
+def _must_agree(wanted: dict[str, Facts], found: dict[str, Facts], past: History, step: Step) -> None:
+    off = differences(wanted, found)
+    if off:
+        title = f"seed {past.seed}, step {past.steps.index(step)}, {step}: {len(off)} differences"
+        pytest.fail("\n".join((title, *off[:25])), pytrace=False)
+
+
+# Playing a history
 
 
 def play(place: Place, past: History) -> list[tuple[Sunday, Marts]]:
-    """Take each step, compare after each run and each Tuesday; what the runs should have shown."""
+    """Take each step, compare after each run and each Tuesday; what each run should have shown."""
     runs: list[tuple[Sunday, Marts]] = []
-    for number, step in enumerate(past.steps):
-        if not isinstance(step, Sunday):
+    for step in past.steps:
+        if isinstance(step, Sunday):
+            runs.append((step, run_and_compare(place, past, step)))
+        else:
             place.take(step)
-            if isinstance(step, Tuesday):
-                compare_live(place, past, number, runs[-1][0])
-            continue
-        frozen_until = place.books.last_frozen
-        marts = place.books.run(step.as_of, step.terms, freeze=step.freeze)
-        outcome = place.sunday(step)
-        if step.freeze:
-            assert (outcome == "frozen") == (place.books.last_frozen != frozen_until)
-        runs.append((step, marts))
-        compare(place, past, number, step, marts)
+        if isinstance(step, Tuesday):
+            compare_live(place, past, step, runs[-1][0])
     return runs
 
 
-def compare(place: Place, past: History, number: int, step: Sunday, marts: Marts) -> None:
-    """Every fact after a run."""
-    wanted = expected(marts, step)
-    _no_differences(wanted, shown(place, wanted), past, number)
+def run_and_compare(place: Place, past: History, step: Sunday) -> Marts:
+    """Run, and compare every fact of every mart."""
+    last_frozen = place.books.last_frozen
+    marts = place.books.run(step.as_of, step.terms, freeze=step.freeze)
+    outcome = place.run(step)
+    assert (outcome == "frozen") == (place.books.last_frozen != last_frozen)
+    wanted = expected(marts, step.as_of)
+    _must_agree(wanted, shown(place, wanted), past, step)
+    return marts
 
 
-def compare_live(place: Place, past: History, number: int, last: Sunday) -> None:
-    """After a Tuesday: what the view says of frozen rows, and the balances, without a rebuild."""
-    wanted = expected(place.books.marts(last.as_of, last.terms), last)
-    found = shown(place, wanted)
-    live = {
-        "settlement_windows": lambda row: row["is_frozen"],
-        "seller_balances": lambda row: True,
-    }
-    _no_differences(
-        *(
-            {
-                relation: {key: row for key, row in facts[relation].items() if keep(row)}
-                for relation, keep in live.items()
-            }
-            for facts in (wanted, found)
-        ),
-        past,
-        number,
-    )
+def compare_live(place: Place, past: History, step: Step, last: Sunday) -> None:
+    """Without a rebuild: what the view says of frozen rows, and the balances."""
 
+    def live(facts: dict[str, Facts]) -> dict[str, Facts]:
+        rows = facts["settlement_windows"]
+        return {
+            "settlement_windows": {key: row for key, row in rows.items() if row["is_frozen"]},
+            "seller_balances": facts["seller_balances"],
+        }
 
-def _no_differences(wanted: dict[str, Facts], found: dict[str, Facts], past: History, number: int) -> None:
-    found_differences = differences(wanted, found)
-    if found_differences:
-        pytest.fail(
-            "\n".join(
-                (
-                    f"seed {past.seed}, step {number} ({past.steps[number]}): {len(found_differences)} differences",
-                    *found_differences[:25],
-                )
-            ),
-            pytrace=False,
-        )
+    wanted = expected(place.books.marts(last.as_of, last.terms), last.as_of)
+    _must_agree(live(wanted), live(shown(place, wanted)), past, step)
 
 
 def stored(place: Place) -> dict[str, Facts]:
-    """The rows that the incremental tables hold, as they stand."""
+    """The rows of the incremental tables as they stand."""
     return {
         "int_order_events": {
-            (row["order_id"], row["line_id"]): row
-            for row in place.select("select * from intermediate.int_order_events")
+            row["line_id"]: row for row in place.select("select * from intermediate.int_order_events")
         },
         "int_window_rows": {
             RowKey(row["payout_window"], row["seller_id"], row["currency"]): row
@@ -407,42 +343,227 @@ def stored(place: Place) -> dict[str, Facts]:
     }
 
 
+def replay(place: Place, past: History, runs: list[tuple[Sunday, Marts]]) -> None:
+    """The same weeks with all raw rows there from the start show what the weeks gave."""
+    place.clear()
+    for step in past.steps:
+        if isinstance(step, Put):
+            place.take(step)
+    live = iter(runs)
+    for step in past.steps:
+        if isinstance(step, Sunday):
+            run_and_compare(place, past, step)
+            wanted = expected(next(live)[1], step.as_of)
+            _must_agree(wanted, shown(place, wanted), past, step)
+        elif not isinstance(step, Put):
+            place.take(step)
+
+
 @pytest.fixture(scope="module")
 def place(module_database: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """One database for all histories: parsing the project again for each would take longer than its runs."""
-    home: Path = tmp_path_factory.mktemp("home")
+    """One database for all histories: to parse the project for each would take longer than its runs."""
+    settings = Settings(WEEKCLOSE_HOME=tmp_path_factory.mktemp("home"))
     with open_connection(module_database) as conn:
-        yield Place(module_database, Warehouse(Settings(WEEKCLOSE_HOME=home), module_database), conn)
+        yield Place(module_database, Warehouse(settings, module_database), conn)
 
 
-@pytest.mark.parametrize("seed", SCENARIOS)
+@pytest.mark.parametrize("seed", SEEDS)
 def test_weeks_agree(place: Place, seed: int) -> None:
+    """After each run the marts say what the rules say; a full refresh changes nothing, nor does a replay."""
     past = history(seed)
-    place.clear(keep_tables=seed % 2 == 0)
+    place.clear()
     runs = play(place, past)
 
-    # Once more, changing nothing, and once more from nothing.
-    again = replace(runs[-1][0], freeze=False)
-    place.sunday(again)
+    last = runs[-1][0]
+    again = replace(last, freeze=False)
+    place.run(again)
     left = stored(place)
-    place.sunday(again, full_refresh=True)
-    _no_differences(stored(place), left, past, len(past.steps) - 1)
+    place.run(again, full_refresh=True)
+    _must_agree(stored(place), left, past, last)
 
     if past.is_calm:
         replay(place, past, runs)
 
 
-def replay(place: Place, past: History, runs: list[tuple[Sunday, Marts]]) -> None:
-    """The same weeks with all raw rows there from the start show the same."""
-    place.clear(keep_tables=False)
+# Whether the histories are as nasty as they should be, and the second reading understands the examples
+
+
+def met(seed: int) -> Iterator[str]:
+    """The situations that a history brings about, by the books alone."""
+    books, past = Books(), history(seed)
+    last: Sunday | None = None
+    if past.is_calm:
+        yield "a replay"
     for step in past.steps:
-        if isinstance(step, Put):
-            place.take(step)
-    shows = iter(runs)
-    for number, step in enumerate(past.steps):
-        if isinstance(step, Sunday):
-            place.books.run(step.as_of, step.terms, freeze=step.freeze)
-            place.sunday(step)
-            compare(place, past, number, *next(shows))
-        elif not isinstance(step, Put):
-            place.take(step)
+        if not isinstance(step, Sunday):
+            list(take(books, step))
+            continue
+        if last is not None:
+            yield from _of_runs(last, step)
+        last = step
+        marts = books.run(step.as_of, step.terms, freeze=step.freeze)
+        for line in marts.lines.values():
+            yield from _of_line(line, marts, step)
+        yield from _of_rows(marts)
+        yield from (f"unsettled: {row.reason}" for row in marts.unsettled.values())
+        yield from (f"review: {reason}" for health in marts.health.values() for reason in health.reasons)
+        yield from _of_corrections(books)
+
+
+def _of_runs(last: Sunday, step: Sunday) -> Iterator[str]:
+    if step.as_of == last.as_of:
+        yield "a second run of the same night"
+    if step.as_of - last.as_of > timedelta(days=11):
+        yield "a skipped Sunday"
+    if not step.freeze:
+        yield "a run that may not freeze"
+    if step.terms != last.terms:
+        yield "another reserve for one run"
+    if step.terms.reserve_closes_at(step.terms.latest_due(step.as_of)) == step.as_of:
+        yield "a run exactly when a reserve closes"
+
+
+def _of_line(line: Line, marts: Marts, step: Sunday) -> Iterator[str]:
+    sale = marts.lines.get(f"sale:{line.order_id}", line)
+    boundary = step.terms.reserve_closes_at(sale.home_window)
+    if line.is_late:
+        yield "a late line"
+    if line.home_window < step.terms.settlement_start:
+        yield "a line of history"
+    elif sale.home_window < step.terms.settlement_start:
+        yield "a settled line of an order of history"
+    if line.kind == "refund" and line.disputes < 0:
+        yield "a refund during a dispute"
+    if line.kind == "refund" and line.refunds > sale.gross:
+        yield "a refund above its order"
+    if line.kind == "dispute_opened" and 0 < line.disputes < line.claim:
+        yield "a claim above what is left"
+    if line.kind == "dispute_closed" and line.disputes < 0:
+        yield "a released claim"
+    if line.event_at < sale.event_at:
+        yield "an event before its sale"
+    if line.kind != "sale" and line.event_at == boundary:
+        yield "an event exactly at the reserve's end"
+    if line.kind != "sale" and line.event_at == boundary - timedelta(microseconds=1):
+        yield "an event just before the reserve's end"
+
+
+def _of_rows(marts: Marts) -> Iterator[str]:
+    for row in marts.rows.values():
+        yield f"status: {row.status}"
+        yield from (f"blocked: {reason}" for reason in row.block_reasons)
+        if row.carry_in < 0:
+            yield "a debt that rolls"
+        if row.payable > 0 and row.carry_out > 0:
+            yield "a floor"
+        if row.payable > 0 and row.order_count == 0 and row.net == 0:
+            yield "a payout of money that rolled"
+        if row.status == "carried_forward" and row.carry_out > 100:
+            yield "an older window frozen with the latest"
+
+
+def _of_corrections(books: Books) -> Iterator[str]:
+    for line in books.frozen_lines.values():
+        if line.kind == "sale":
+            order = books.orders[line.source_id]
+            for name, was in (
+                ("gross_amount", line.gross),
+                ("seller_id", line.seller_id),
+                ("currency", line.currency),
+                ("captured_at", line.event_at),
+            ):
+                if getattr(order, name) != was:
+                    yield f"{name} corrected after the freeze"
+            if order.status == "cancelled":
+                yield "an order cancelled after the freeze"
+        if line.kind == "refund" and books.refunds[line.source_id].order_id != line.order_id:
+            yield "a refund moved after the freeze"
+        if line.kind == "dispute_closed" and books.disputes[line.source_id].status in ("open", "lost"):
+            yield "a verdict revised after the freeze"
+
+
+EVERY_RULE = {
+    "a replay",
+    "a second run of the same night",
+    "a skipped Sunday",
+    "a run that may not freeze",
+    "another reserve for one run",
+    "a run exactly when a reserve closes",
+    "a late line",
+    "a line of history",
+    "a settled line of an order of history",
+    "a refund during a dispute",
+    "a refund above its order",
+    "a claim above what is left",
+    "a released claim",
+    "an event before its sale",
+    "an event exactly at the reserve's end",
+    "an event just before the reserve's end",
+    "a debt that rolls",
+    "a floor",
+    "a payout of money that rolled",
+    "an older window frozen with the latest",
+    "gross_amount corrected after the freeze",
+    "seller_id corrected after the freeze",
+    "currency corrected after the freeze",
+    "captured_at corrected after the freeze",
+    "an order cancelled after the freeze",
+    "a refund moved after the freeze",
+    "a verdict revised after the freeze",
+    *(
+        f"status: {status}"
+        for status in (
+            "before_start pending ready blocked carried_forward submitted paid failed returned"
+            " awaiting_reconciliation"
+        ).split()
+    ),
+    *(
+        f"blocked: {reason}"
+        for reason in (
+            "manual_review seller_inactive no_rail invalid_wallet currency_mismatch wallet_recently_changed"
+            " on_hold"
+        ).split()
+    ),
+    *(
+        f"unsettled: {reason}"
+        for reason in (
+            "order_pending order_cancelled order_not_captured order_without_seller order_of_unknown_seller"
+            " unknown_order"
+        ).split()
+    ),
+    *(
+        f"review: {reason}"
+        for reason in ("low_score", "dispute_spike", "volume_spike", "disputes_without_sales")
+    ),
+}
+
+
+def test_the_histories_meet_every_rule() -> None:
+    assert EVERY_RULE - {situation for seed in CHOSEN_SEEDS for situation in met(seed)} == set()
+
+
+@pytest.mark.parametrize(
+    ("activity", "score", "reasons"),
+    [
+        ((400, 1, 0, 40000, 100, 1200, 90, 9000), "100.0", ()),
+        ((0, 0, 0, 0, 0, 0, 0, 0), "100.0", ()),
+        ((3, 1, 0, 300, 100, 0, 0, 0), "60.6", ()),
+        ((1000, 20, 5, 100000, 2000, 5000, 230, 23000), "41.0", ("low_score",)),
+    ],
+)
+def test_scores_of_the_examples(activity: tuple[int, ...], score: str, reasons: tuple[str, ...]) -> None:
+    assert judge(Activity(*activity)) == (Decimal(score), reasons)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("events", "changes"),
+    [
+        ([("dispute_opened", "d1", 100, 0), ("dispute_closed", "d1", 100, 0)], [90, -90]),
+        ([("refund", "r1", 30, 3), ("dispute_opened", "d1", 100, 0)], [0, 63]),
+        ([("dispute_opened", "d1", 100, 0), ("refund", "r1", 100, 10)], [90, -90]),
+        ([("dispute_opened", "d1", 60, 0), ("dispute_opened", "d2", 60, 0)], [60, 30]),
+    ],
+)
+def test_claw_backs_of_the_examples(events: list[tuple[str, str, int, int]], changes: list[int]) -> None:
+    claim = Claim(Sale("s1", "USDT", Decimal(100), Decimal(10), window=None))
+    assert [claim.take(kind, name, Decimal(x), Decimal(fee)) for kind, name, x, fee in events] == changes

@@ -130,20 +130,30 @@ def test_the_digest_is_a_function_of_the_content(week: Week) -> None:
     assert week.one("select payouts.window_digest('2026-11-01')") != digest
 
 
-def test_a_wallet_with_a_wrong_checksum_is_blocked_when_it_is_frozen(week: Week) -> None:
+def test_a_wallet_with_a_wrong_checksum_is_blocked_and_its_money_stays(week: Week) -> None:
     week.seller("s3", WRONG_CHECKSUM)
     week.order("o9", "s3", "2026-11-03T10:00Z")
+    week.order("o10", "s3", "2026-11-09T10:00Z", gross=20, fee=2)
     report = week.sunday()
     assert (report.frozen[0].ready_count, report.frozen[0].blocked_count) == (2, 1)
-    assert week.one("select block_reasons from marts.settlement_windows where seller_id = 's3'") == [
-        "invalid_wallet"
+    rows = week.conn.execute(
+        "select status, block_reasons, carry_in from marts.settlement_windows"
+        " where seller_id = 's3' order by payout_window"
+    ).fetchall()
+    assert rows == [
+        ("blocked", ["invalid_wallet"], Decimal("0.00")),
+        ("pending", [], Decimal("90.00")),
     ]
-    week.order("late", "s3", "2026-11-15T11:00Z")
-    week.sunday(NEXT_NIGHT)
-    assert week.one(
-        "select carry_in from marts.settlement_windows"
-        " where seller_id = 's3' and payout_window = '2026-11-08'"
-    ) == Decimal("90.00")
+
+
+def test_a_wallet_that_slipped_in_after_the_build_is_not_promised_to(week: Week) -> None:
+    week.sunday(may_freeze=False)
+    week.conn.execute(
+        "update intermediate.int_window_rows set destination = %s where seller_id = 's2'", (WRONG_CHECKSUM,)
+    )
+    run_id = week.one("select run_id from payouts.warehouse_runs")
+    with pytest.raises(Refused, match="seller s2, window 2026-11-01: the wallet"):
+        freeze(week.conn, run_id, NIGHT, {}, "tester")
 
 
 def test_red_checks_freeze_nothing(week: Week) -> None:

@@ -2,7 +2,6 @@
 select
     payout_window,
     seller_id,
-    currency,
     rail,
     destination
 from intermediate.int_window_rows
