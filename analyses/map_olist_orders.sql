@@ -25,8 +25,9 @@ on conflict (order_id) do update
         status = excluded.status,
         captured_at = excluded.captured_at,
         loaded_at = now()
-    where
+    where (
         known.gross_amount is distinct from excluded.gross_amount
         or known.fee_amount is distinct from excluded.fee_amount
         or known.status is distinct from excluded.status
-        or known.captured_at is distinct from excluded.captured_at;
+        or known.captured_at is distinct from excluded.captured_at
+    );

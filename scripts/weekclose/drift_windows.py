@@ -107,7 +107,7 @@ def _of_window(due: _Window, closed: Sequence[_Window]) -> list[Comparison]:
         before = [window for window in closed if currency in window.statistics]
         rails = sorted({rail for window in (*before, due) for rail in window.rails.get(currency, {})})
         for check in CHECKS:
-            of_rails: Sequence[str | None] = rails if check.name == "rail_share" else [None]
+            of_rails: list[str | None] = [*rails] if check.name == "rail_share" else [None]
             for rail in of_rails:
                 compared.append(_compare(check, due, before, currency, rail))
     return compared

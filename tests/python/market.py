@@ -10,9 +10,8 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from random import Random
 
-from weekclose.addresses import sample_destination
-
 from reference import Books, Dispute, Order, Payout, RawRow, Refund, Seller, Terms
+from weekclose.addresses import sample_destination
 
 INSTANT = timedelta(microseconds=1)
 DAY = timedelta(days=1)

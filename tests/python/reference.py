@@ -276,20 +276,30 @@ class Sale(NamedTuple):
 class Claim:
     """How much of an order is clawed back, event by event."""
 
-    def __init__(self, sale: Sale) -> None:
-        self.kept = sale.gross - sale.fees
+    def __init__(self, gross: Decimal, fees: Decimal) -> None:
+        self.left = gross - fees
         self.open: dict[str, Decimal] = {}
         self.clawed = ZERO
 
-    def take(self, kind: str, source_id: str, amount: Decimal, fee_refund: Decimal) -> Decimal:
-        """The change of what is clawed back that the event would bring."""
+    def take(self, kind: str, source_id: str, amount: Decimal, fee_refund: Decimal = ZERO) -> Decimal:
+        """The change of what is clawed back that the event brings."""
+        self._note(kind, source_id, amount, fee_refund)
+        before = self.clawed
+        self.clawed = min(sum(self.open.values(), ZERO), max(ZERO, self.left))
+        return self.clawed - before
+
+    def take_frozen(self, line: Line) -> None:
+        """An event whose change was decided when it was frozen."""
+        self._note(line.kind, line.source_id, line.refunds or line.claim, -line.fees)
+        self.clawed += line.disputes
+
+    def _note(self, kind: str, source_id: str, amount: Decimal, fee_refund: Decimal) -> None:
         if kind == "refund":
-            self.kept -= amount - fee_refund
+            self.left -= amount - fee_refund
         elif kind == "dispute_opened":
             self.open[source_id] = amount
         elif kind == "dispute_closed":
             self.open.pop(source_id, None)
-        return min(sum(self.open.values(), ZERO), max(ZERO, self.kept)) - self.clawed
 
 
 @dataclass
@@ -426,7 +436,7 @@ class Books:
         History comes first, then what is frozen as it was booked, then the rest in the order of events:
         what arrives late finds the money where the frozen lines have left it.
         """
-        claim = Claim(sale)
+        claim = Claim(sale.gross, sale.fees)
         homes = {what.line_id: terms.home(sale.order_window, what.at) for what in pending}
         homes |= {what.line_id: sale.order_window for what in pending if what.kind == "sale"}
         history = [what for what in pending if homes[what.line_id] < terms.settlement_start]
@@ -436,8 +446,7 @@ class Books:
             self.frozen_lines.values(), key=lambda line: (line.event_at, KINDS.index(line.kind))
         ):
             if line.order_id == order_id:
-                claim.take(line.kind, line.source_id, line.refunds or line.claim, -line.fees)
-                claim.clawed += line.disputes
+                claim.take_frozen(line)
         for what in pending:
             if what not in history:
                 home = homes[what.line_id]
@@ -447,7 +456,6 @@ class Books:
         self, order_id: str, sale: Sale, what: Happening, claim: Claim, home: date, window: date
     ) -> Line:
         change = claim.take(what.kind, what.source_id, what.amount, what.fee_refund)
-        claim.clawed += change
         bare = Line(
             line_id=what.line_id,
             seller_id=sale.seller_id,
