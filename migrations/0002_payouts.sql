@@ -72,7 +72,6 @@ create index frozen_rows_seller on payouts.frozen_rows (seller_id, currency, pay
 
 -- One row per frozen settlement line. `source_amount` is the raw row's own signed cash (a dispute's whole
 -- claim, not what of it could be clawed back): what a later version of the raw row is compared with.
--- `clawed_back` is what stays clawed back of the order after this line: later events go on from there.
 create table payouts.frozen_lines (
     line_id text primary key,
     payout_window date not null,
@@ -90,7 +89,6 @@ create table payouts.frozen_lines (
     disputes numeric(18, 2) not null,
     adjustments numeric(18, 2) not null,
     source_amount numeric(18, 2) not null,
-    clawed_back numeric(18, 2) not null,
     constraint frozen_lines_kind_is_known check (kind in ('sale', 'refund', 'dispute_opened', 'dispute_closed')),
     constraint frozen_lines_id_names_its_row check (line_id = kind || ':' || source_id),
     constraint frozen_lines_not_before_home check (payout_window >= home_window and home_window >= order_window)
@@ -197,7 +195,7 @@ set timezone = 'UTC' as $$
             currency,
             sha256(convert_to(string_agg(jsonb_build_array(
                 line_id, order_id, extract(epoch from event_at), order_window, home_window,
-                gross, fees, refunds, disputes, adjustments, source_amount, clawed_back
+                gross, fees, refunds, disputes, adjustments, source_amount
             )::text, e'\n' order by line_id collate "C"), 'UTF8')) as digest
         from payouts.frozen_lines
         where payout_window = digested_window

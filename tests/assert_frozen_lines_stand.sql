@@ -24,11 +24,10 @@ full outer join standing using (line_id)
 where
     (
         frozen.payout_window, frozen.seller_id, frozen.currency, frozen.order_id, frozen.event_at,
-        frozen.gross, frozen.fees, frozen.refunds, frozen.disputes, frozen.source_amount, frozen.clawed_back
+        frozen.gross, frozen.fees, frozen.refunds, frozen.disputes, frozen.source_amount
     ) is distinct from (
         standing.payout_window, standing.seller_id, standing.currency, standing.order_id, standing.event_at,
-        standing.gross, standing.fees, standing.refunds, standing.disputes, standing.source_amount,
-        standing.clawed_back
+        standing.gross, standing.fees, standing.refunds, standing.disputes, standing.source_amount
     )
 union all
 select

@@ -52,7 +52,7 @@ events as (
             when is_frozen and event_at <= {{ as_of() }} and (source_amount is distinct from raw_amount)
                 then coalesce(raw_amount, 0)
         end as restated_amount,
-        case when control_amount != order_gross then control_amount end as control_amount,
+        case when control_amount != coalesce(order_gross, 0) then control_amount end as control_amount,
         case when kind = 'refund' and order_refunded > order_gross then order_refunded end as order_refunded,
         order_gross,
         loaded_at
@@ -77,7 +77,7 @@ events as (
         0 as clawed_back,
         unsettled_reason,
         null as restated_amount,
-        case when control_amount != order_gross then control_amount end as control_amount,
+        case when control_amount != coalesce(order_gross, 0) then control_amount end as control_amount,
         null as order_refunded,
         order_gross,
         loaded_at

@@ -26,22 +26,40 @@ running as (
     )
 ),
 
-clawed as (
+targeted as (
     select
         running.*,
-        coalesce(frozen_clawed_back, least(claimed, greatest(0, remaining))) as clawed_back
+        least(claimed, greatest(0, remaining)) as target,
+        -- An open line ends where the rule says; frozen ones after it move on by what was booked.
+        sum(case when is_frozen then 0 else 1 end) over so_far as open_lines
     from running
+    window so_far as (
+        partition by order_id order by position_in_order rows between unbounded preceding and current row
+    )
+),
+
+booked as (
+    select
+        targeted.*,
+        coalesce(max(case when not is_frozen then target end) over since_open, 0)
+        + sum(coalesce(frozen_disputes, 0)) over since_open as clawed_back
+    from targeted
+    window since_open as (
+        partition by order_id, open_lines
+        order by position_in_order
+        rows between unbounded preceding and current row
+    )
 ),
 
 lines as (
     select
-        clawed.*,
+        booked.*,
         coalesce(
             frozen_disputes,
             clawed_back
             - coalesce(lag(clawed_back) over (partition by order_id order by position_in_order), 0)
         ) as disputes
-    from clawed
+    from booked
 )
 
 select

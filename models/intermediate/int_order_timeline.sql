@@ -45,7 +45,6 @@ select
     payout_window,
     frozen_payout_window is not null as is_frozen,
     frozen_disputes,
-    frozen_clawed_back,
     gross,
     fees,
     refunds,

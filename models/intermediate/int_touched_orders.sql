@@ -91,6 +91,17 @@ happened as (
     where closed_at > cast('{{ previous.as_of }}' as timestamptz)
 ),
 
+-- A claim that was frozen with another order than its raw row names now is released there.
+released as (
+    select events.order_id
+    from {{ ref('stg_disputes') }} as disputes
+    inner join {{ built_relation('int_order_events') }} as events
+        on events.line_id = 'dispute_opened:' || disputes.dispute_id
+    where
+        disputes.closed_at > cast('{{ previous.as_of }}' as timestamptz)
+        and disputes.order_id != events.order_id
+),
+
 bound as (
     select events.order_id
     from {{ built_relation('int_order_events') }} as events
@@ -102,6 +113,8 @@ touched as (
     select order_id from unseen
     union
     select order_id from happened
+    union
+    select order_id from released
     union
     select order_id from bound
 )

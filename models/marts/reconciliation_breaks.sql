@@ -17,7 +17,7 @@ breaks as (
         'control_total' as break_type,
         order_id as entity,
         control_amount as expected,
-        order_gross as actual,
+        coalesce(order_gross, 0) as actual,
         broken.*
     from broken
     where control_amount is not null

@@ -31,10 +31,9 @@ balances as (
         open_cash.reserve_closes_at
     from frozen_cash
     full outer join open_cash using (seller_id, currency)
-),
+)
 
-payouts as (select * from {{ source('payouts', 'payouts') }})
-
+-- Payouts are looked up by seller: a CTE read twice would be materialized, and searched for each of them.
 select
     balances.seller_id,
     balances.currency,
@@ -47,7 +46,7 @@ select
 from balances
 left join lateral (
     select sum(payouts.amount) as amount
-    from payouts
+    from {{ source('payouts', 'payouts') }} as payouts
     where
         payouts.seller_id = balances.seller_id
         and payouts.currency = balances.currency
@@ -57,7 +56,7 @@ left join lateral (
     select
         payouts.status,
         payouts.failure_reason
-    from payouts
+    from {{ source('payouts', 'payouts') }} as payouts
     where payouts.seller_id = balances.seller_id and payouts.currency = balances.currency
     order by payouts.payout_window desc
     limit 1

@@ -145,7 +145,9 @@ class _Found:
         red = [result for result in self.results if result.is_red and result.status != "skipped"]
         red.sort(key=lambda result: -result.failures)
         return [f"{result.name} is red: {result.message}" for result in red] + [
-            result.message for result in self.drift if result.is_red
+            f"{result.message} (docs/drift.md says how a person accepts it)"
+            for result in self.drift
+            if result.is_red
         ]
 
 

@@ -5,7 +5,6 @@ Instants are aware datetimes, windows are dates in the platform's zone, money is
 """
 
 import csv
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -22,11 +21,6 @@ WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", 
 KINDS = ("sale", "refund", "dispute_opened", "dispute_closed")
 # A payout in one of these states has used up its part of the balance.
 HOLDS_MONEY = ("ready", "submitted", "paid", "awaiting_reconciliation")
-WALLET_FORMS = {
-    "TRC-20": r"T[1-9A-HJ-NP-Za-km-z]{33}",
-    "ERC-20": r"0x[0-9a-fA-F]{40}",
-    "SPL": r"[1-9A-HJ-NP-Za-km-z]{32,44}",
-}
 
 
 @dataclass(frozen=True)
@@ -604,7 +598,7 @@ class Books:
             yield "seller_inactive"
         if row.rail is None:
             yield "no_rail"
-        elif not re.fullmatch(WALLET_FORMS[row.rail], seller.wallet_address or ""):
+        elif check_destination(row.rail, seller.wallet_address or "") is not None:
             yield "invalid_wallet"
         if seller.settlement_currency != row.key.currency:
             yield "currency_mismatch"
@@ -621,7 +615,7 @@ class Books:
         due = terms.latest_due(as_of)
         for row in seen.rows.values():
             if not row.is_frozen and terms.settlement_start <= row.key.payout_window <= due:
-                frozen = replace(self._check_wallet(row), is_frozen=True)
+                frozen = replace(row, is_frozen=True)
                 self.frozen_rows[row.key] = frozen
                 if frozen.payable:
                     self.payouts[row.key] = Payout(row.key, row.payable, frozen.status, frozen.block_reasons)
@@ -629,16 +623,6 @@ class Books:
             if terms.settlement_start <= line.payout_window <= due:
                 self.frozen_lines[line.line_id] = replace(line, is_frozen=True)
         self.last_frozen = due
-
-    def _check_wallet(self, row: Row) -> Row:
-        """The view checks the form of an address, the freeze its checksum too."""
-        if not row.payable or row.rail is None:
-            return row
-        if check_destination(row.rail, self.sellers[row.key.seller_id].wallet_address or "") is None:
-            return row
-        return replace(
-            row, status="blocked", block_reasons=tuple(sorted({*row.block_reasons, "invalid_wallet"}))
-        )
 
     # Balances and health
 
