@@ -8,7 +8,7 @@ select
     rail,
     status,
     count(*) as seller_count,
-    sum(order_count) as order_count,
+    cast(sum(order_count) as bigint) as order_count,
     {{ money('sum(gross)') }} as gross,
     {{ money('sum(fees)') }} as fees,
     {{ money('sum(refunds)') }} as refunds,
