@@ -176,8 +176,8 @@ def sunday(
 
 @app.command("demo")
 def demo(
-    sellers: Annotated[int, typer.Option(help="How many sellers.")] = 4000,
-    weeks: Annotated[int, typer.Option(help="How many weeks.")] = 26,
+    sellers: Annotated[int, typer.Option(help="How many sellers.", min=50)] = 4000,
+    weeks: Annotated[int, typer.Option(help="How many weeks.", min=2)] = 26,
     seed: Annotated[int, typer.Option(help="Another seed, another marketplace.")] = 1,
 ) -> None:
     """A sample marketplace, then whole weeks: what arrives, and each Sunday."""

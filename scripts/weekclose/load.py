@@ -16,6 +16,7 @@ from psycopg import Connection, sql
 from weekclose.errors import WeekcloseError
 from weekclose.feed_files import LONGEST_CONTENT, FeedFile, find, name_of
 from weekclose.feeds import Layout, printable
+from weekclose.migrations import require_migrated
 
 Progress = Callable[[str], None]
 
@@ -82,7 +83,7 @@ def load_paths(
     nothing of it is, and loading all of them again finishes the work.
     """
     files, skipped = find(paths)
-    _require_tables(conn)
+    require_migrated(conn)
     load_id = uuid4()
     reports = tuple(_load(conn, file, load_id, progress or _ignore) for file in files)
     return LoadReport(load_id, reports, tuple(map(name_of, skipped)), _first_rejects(conn, load_id))
@@ -90,12 +91,6 @@ def load_paths(
 
 def _ignore(message: str) -> None:
     pass
-
-
-def _require_tables(conn: Connection[Any]) -> None:
-    found = conn.execute("select to_regclass('raw.rejected_rows') is not null").fetchone()
-    if not found or not found[0]:
-        raise WeekcloseError("this database has no raw tables yet: run weekclose db migrate")
 
 
 def _first_rejects(conn: Connection[Any], load_id: UUID) -> tuple[Reject, ...]:

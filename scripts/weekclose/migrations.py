@@ -11,6 +11,7 @@ import psycopg
 from psycopg import Connection
 
 from weekclose.errors import Refused, WeekcloseError
+from weekclose.settings import project_dir
 
 # Any number will do that no other program locks: "weekclos" in ASCII.
 LOCK = 0x7765656B636C6F73
@@ -91,6 +92,13 @@ def _applied(conn: Connection[Any]) -> dict[int, tuple[str, str]]:
         return {}
     rows = conn.execute("select version, name, checksum from public.weekclose_migrations order by version")
     return {version: (name, checksum) for version, name, checksum in rows}
+
+
+def require_migrated(conn: Connection[Any]) -> None:
+    """Raises WeekcloseError when the database has not seen all migrations, Refused as `pending` does."""
+    missing = pending(conn, project_dir() / "migrations")
+    if missing:
+        raise WeekcloseError(f"the database has not seen {missing[0].name} yet: run weekclose db migrate")
 
 
 def _apply(conn: Connection[Any], migration: Migration) -> None:

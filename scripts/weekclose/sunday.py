@@ -17,6 +17,7 @@ from weekclose.database import open_connection, statement
 from weekclose.drift import DriftResult, as_kept, check
 from weekclose.errors import Refused
 from weekclose.freeze import FrozenWindow, freeze
+from weekclose.migrations import require_migrated
 from weekclose.policy import FIXED_BY_A_FREEZE, effective_vars
 from weekclose.postgres import Server
 from weekclose.wallets import judge_wallets
@@ -95,6 +96,7 @@ def run_sunday(
     started = time.monotonic()
     variables = effective_vars(overrides or {}, as_of)
     with open_connection(server) as conn, _only_run(conn):
+        require_migrated(conn)
         barred = _barred_from_freezing(conn, variables, as_of)
         run = _Run(uuid4(), as_of, actor, variables)
         conn.execute(

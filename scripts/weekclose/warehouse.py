@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 # Parsing and the wait for a reader are bounded, sums over history get memory; see docs/operations.md.
 SESSION_OPTIONS = "-c timezone=UTC -c lock_timeout=30s -c work_mem=64MB -c jit=off"
 
-# What a Sunday has nothing to do for: unit tests prove code, exposures and saved queries only describe.
-BUILD = ("build", *("--exclude-resource-type", "unit_test", "exposure", "saved_query"))
+# Unit tests prove code, and the code does not change on a Sunday.
+BUILD = ("build", "--exclude-resource-type", "unit_test")
 
 Vars = Mapping[str, Any]
 
@@ -105,7 +105,9 @@ class Warehouse:
             outcome = dbtRunner(manifest=self._parsed[shape]).invoke([*arguments, *options])
         if outcome.exception:
             raise WeekcloseError(f"dbt: {outcome.exception}")
-        return [_result(node) for node in getattr(outcome.result, "results", [])]
+        # Exposures and saved queries only describe: dbt has nothing to do for them.
+        found = (_result(node) for node in getattr(outcome.result, "results", []))
+        return [result for result in found if result.status != "no-op"]
 
 
 def _result(result: Any) -> NodeResult:

@@ -13,7 +13,7 @@ from psycopg import Connection
 from conftest import RunCommand
 from weekclose.database import open_connection
 from weekclose.errors import Refused, WeekcloseError
-from weekclose.migrations import migrate, pending
+from weekclose.migrations import migrate, pending, require_migrated
 from weekclose.postgres import Server
 from weekclose.settings import project_dir
 
@@ -148,3 +148,10 @@ def test_the_command_says_what_it_applied_and_refuses_in_one_line(
     assert refused.stderr == (
         f"weekclose: {names[0]} has changed since it was applied: restore it, add a new file\n"
     )
+
+
+def test_a_command_says_that_migrations_are_missing(empty_conn: Connection[Any]) -> None:
+    with pytest.raises(WeekcloseError, match=r"has not seen 0001_raw\.sql yet: run weekclose db migrate"):
+        require_migrated(empty_conn)
+    migrate(empty_conn, OURS)
+    require_migrated(empty_conn)

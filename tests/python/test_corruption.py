@@ -1,0 +1,774 @@
+"""Every guard can fail: a seeded corruption for each data test, constraint and trigger.
+
+A data test is green, the corruption is seeded, it is red, all is rolled back. Where the database itself
+refuses the corruption, that is asserted before the guard is taken away. Whoever adds a data test, a
+constraint or a trigger without a corruption here finds this suite red.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import Connection, sql
+from psycopg.errors import (
+    CheckViolation,
+    ExclusionViolation,
+    ForeignKeyViolation,
+    RestrictViolation,
+    UniqueViolation,
+)
+
+from weekclose.database import open_connection
+from weekclose.postgres import Server
+from weekclose.settings import Settings, project_dir
+from weekclose.sunday import run_sunday
+from weekclose.warehouse import Warehouse
+
+WALLET = "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t"
+# Far enough back to see the history before the start.
+SETTINGS = {"settlement_start": "2026-11-01", "audit_days": 42}
+FIRST_NIGHT = datetime(2026, 11, 15, 23, tzinfo=UTC)
+# The Sunday of 22 November is skipped: the next one finds two windows due.
+SECOND_NIGHT = datetime(2026, 11, 29, 23, tzinfo=UTC)
+THIRD_NIGHT = datetime(2026, 12, 6, 23, tzinfo=UTC)
+
+# (order, seller, currency, captured at, gross, fee, status)
+ORDERS = """
+    ('before', 'busy', 'USD', '2026-10-28Z', 40, 4, 'fulfilled'),
+    ('busy 1', 'busy', 'USD', '2026-11-02Z', 100, 10, 'fulfilled'),
+    ('busy 2', 'busy', 'USD', '2026-11-09Z', 200, 20, 'fulfilled'),
+    ('busy 3', 'busy', 'USD', '2026-11-16Z', 300, 30, 'fulfilled'),
+    ('busy 4', 'busy', 'USD', '2026-11-23Z', 400, 40, 'confirmed'),
+    ('busy 5', 'busy', 'USD', '2026-11-30Z', 500, 50, 'confirmed'),
+    ('first night', 'busy', 'USD', '2026-11-15Z', 1, 0, 'confirmed'),
+    ('second night', 'busy', 'USD', '2026-11-29Z', 1, 0, 'confirmed'),
+    ('third night', 'busy', 'USD', '2026-12-06Z', 1, 0, 'confirmed'),
+    ('busy euro', 'busy', 'EUR', '2026-11-24Z', 70, 7, 'fulfilled'),
+    ('paid 1', 'paid', 'USD', '2026-11-02Z', 100, 10, 'fulfilled'),
+    ('paid 3', 'paid', 'USD', '2026-11-16Z', 50, 5, 'fulfilled'),
+    ('failed 1', 'failed', 'USD', '2026-11-02Z', 100, 10, 'fulfilled'),
+    ('failed 3', 'failed', 'USD', '2026-11-16Z', 50, 5, 'fulfilled'),
+    ('blocked 1', 'blocked', 'USD', '2026-11-02Z', 100, 10, 'fulfilled'),
+    ('blocked 3', 'blocked', 'USD', '2026-11-16Z', 50, 5, 'fulfilled'),
+    ('small 1', 'small', 'USD', '2026-11-02Z', 80, 8, 'fulfilled'),
+    ('disputed 1', 'disputed', 'USD', '2026-11-02Z', 100, 10, 'fulfilled'),
+    ('disputed 3', 'disputed', 'USD', '2026-11-16Z', 100, 10, 'fulfilled'),
+    ('disputed 4', 'disputed', 'USD', '2026-11-23Z', 100, 10, 'fulfilled'),
+    ('cancelled', 'busy', 'USD', '2026-11-23Z', 60, 6, 'cancelled'),
+    ('of a stranger', 'nobody', 'USD', '2026-11-23Z', 60, 6, 'fulfilled')
+"""
+
+MARKETPLACE = f"""
+    insert into raw.sellers
+    (seller_id, seller_type, region, settlement_currency, status, created_at, wallet_address)
+    select
+        seller_id,
+        case seller_id when 'small' then 'freelancer' else 'merchant' end,
+        'APAC',
+        'USD',
+        case seller_id when 'blocked' then 'suspended' else 'active' end,
+        '2026-01-01Z',
+        '{WALLET}'
+    from unnest(array['busy', 'paid', 'failed', 'blocked', 'small', 'disputed']) as seller_id;
+
+    insert into raw.orders
+    (order_id, seller_id, currency, captured_at, gross_amount, fee_amount, status)
+    select order_id, seller_id, currency, captured_at::timestamptz, gross, fee, status
+    from (values {ORDERS}) as orders (order_id, seller_id, currency, captured_at, gross, fee, status);
+
+    insert into raw.control_totals (order_id, amount) values ('busy 1', 100), ('busy 4', 401);
+
+    insert into raw.refunds (refund_id, order_id, amount, fee_refund_amount, refunded_at) values
+    ('late', 'busy 1', 20, 2, '2026-11-17Z'),
+    ('open', 'busy 4', 30, 3, '2026-11-25Z'),
+    ('in dispute', 'disputed 4', 40, 4, '2026-11-26Z'),
+    ('of nothing', 'unknown', 30, 3, '2026-11-25Z');
+
+    insert into raw.disputes (dispute_id, order_id, amount, reason, status, opened_at, closed_at) values
+    ('won', 'disputed 1', 100, 'fraud', 'won', '2026-11-20Z', '2026-11-27Z'),
+    ('lost', 'disputed 3', 100, 'fraud', 'lost', '2026-11-20Z', '2026-11-27Z'),
+    ('open', 'disputed 4', 100, 'fraud', 'open', '2026-11-24Z', null),
+    ('won later', 'disputed 3', 100, 'fraud', 'won', '2026-12-01Z', '2026-12-02Z');
+"""
+
+# What the week after a freeze brings: one payout is paid, one fails and comes back, one seller is unblocked,
+# an order arrives late, another is corrected when it is too late; and what people decide meanwhile.
+BETWEEN_THE_NIGHTS = """
+    with moves (seller_id, kind, source, target, status, position) as (
+        values
+        ('busy', 'submit', 'seller_payable', 'payouts_in_transit', 'submitted', 1),
+        ('paid', 'submit', 'seller_payable', 'payouts_in_transit', 'submitted', 2),
+        ('paid', 'pay', 'payouts_in_transit', 'payouts_paid', 'paid', 3),
+        ('failed', 'submit', 'seller_payable', 'payouts_in_transit', 'submitted', 4),
+        ('failed', 'fail', 'payouts_in_transit', 'seller_payable', 'failed', 5)
+    ),
+    booked as (
+        insert into payouts.ledger_transactions (kind, reference)
+        select moves.kind, payouts.payout_number
+        from moves inner join payouts.payouts using (seller_id)
+        order by moves.position
+        returning *
+    ),
+    entries as (
+        insert into payouts.ledger_entries
+        (transaction_id, account, seller_id, currency, amount, payout_number)
+        select booked.transaction_id, side.account, payouts.seller_id, payouts.currency,
+            side.sign * payouts.amount, payouts.payout_number
+        from booked
+        inner join payouts.payouts on booked.reference = payouts.payout_number
+        inner join moves on payouts.seller_id = moves.seller_id and booked.kind = moves.kind
+        cross join lateral (values (moves.source, -1), (moves.target, 1)) as side (account, sign)
+    )
+    update payouts.payouts
+    set status = last.status, status_changed_at = now()
+    from (select distinct on (seller_id) * from moves order by seller_id, position desc) as last
+    where payouts.seller_id = last.seller_id;
+
+    update raw.sellers set status = 'active', loaded_at = now() where seller_id = 'blocked';
+    insert into raw.orders (order_id, seller_id, currency, captured_at, gross_amount, fee_amount, status)
+    values ('late', 'paid', 'USD', '2026-11-03Z', 30, 3, 'fulfilled');
+    update raw.orders set gross_amount = 90, loaded_at = now() where order_id = 'busy 1';
+    insert into payouts.holds (seller_id, payout_window, reason, held_by)
+    values ('disputed', '2026-11-22', 'odd', 'mona');
+    insert into payouts.clearances (seller_id, reason, cleared_by) values ('disputed', 'known', 'mona');
+    insert into raw.rejected_rows (load_id, table_name, file_name, line_number, reason, content)
+    values (gen_random_uuid(), 'orders', 'orders.csv', 2, 'gross_amount is negative', '...');
+"""
+
+
+@dataclass(frozen=True)
+class Market:
+    """A database after its Sundays, and the data tests as they were compiled for the last one."""
+
+    conn: Connection[Any]
+    tests: dict[str, str]
+    tests_of_a_full_refresh: dict[str, str]
+
+    def count(self, query: str) -> int:
+        row = self.conn.execute(f"select count(*) from ({query}) as found".encode()).fetchone()
+        assert row is not None
+        return int(row[0])
+
+    def names(self, query: str) -> set[str]:
+        return {row[0] for row in self.conn.execute(query.encode())}
+
+
+@pytest.fixture(scope="module")
+def market(module_database: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
+    home, anew = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("anew")
+    warehouse = Warehouse(Settings(WEEKCLOSE_HOME=home), module_database)
+    with open_connection(module_database) as conn:
+        conn.execute(MARKETPLACE.encode())
+        _sunday(module_database, warehouse, FIRST_NIGHT, "frozen")
+        conn.execute(BETWEEN_THE_NIGHTS.encode())
+        _sunday(module_database, warehouse, SECOND_NIGHT, "frozen")
+        refresher = Warehouse(Settings(WEEKCLOSE_HOME=anew), module_database)
+        _sunday(module_database, refresher, THIRD_NIGHT, "not_frozen", may_freeze=False, full_refresh=True)
+        _sunday(module_database, warehouse, THIRD_NIGHT, "not_frozen", may_freeze=False)
+        yield Market(conn, _compiled_tests(home), _compiled_tests(anew))
+
+
+def _sunday(where: Server, warehouse: Warehouse, night: datetime, outcome: str, **options: Any) -> None:
+    report = run_sunday(where, warehouse, as_of=night, actor="tester", overrides=SETTINGS, **options)
+    assert report.outcome == outcome, report.message
+    # A warning is a data test that is not green before it is corrupted.
+    assert [result.name for result in report.warnings if result.kind == "test"] == []
+
+
+def _compiled_tests(home: Path) -> dict[str, str]:
+    compiled = home / "dbt" / "target" / "compiled" / "weekclose"
+    generic = [path for path in compiled.rglob("*.sql") if path.parent.suffix == ".yml"]
+    return {path.stem: path.read_text() for path in [*(compiled / "tests").glob("*.sql"), *generic]}
+
+
+# Data tests.
+
+
+@dataclass(frozen=True)
+class Corruption:
+    """SQL that breaks what a data test watches.
+
+    `refused_with` is what the database itself says to it; `disarm` takes that guard away.
+    """
+
+    seed: str
+    refused_with: type[psycopg.Error] | None = None
+    disarm: str = "set local session_replication_role = replica"
+
+
+def _without(constraint: str, table: str, seed: str) -> Corruption:
+    """A corruption that a constraint refuses."""
+    disarm = f"set local session_replication_role = replica; alter table {table} drop constraint {constraint}"
+    refusal = RestrictViolation if "frozen" in table else CheckViolation
+    return Corruption(seed, UniqueViolation if "pkey" in constraint else refusal, disarm)
+
+
+def _frozen(seed: str) -> Corruption:
+    """A corruption that the triggers of what is frozen, or of the ledger, refuse."""
+    return Corruption(seed, RestrictViolation)
+
+
+def _wrong_view(view: str, right: str, wrong: str) -> Corruption:
+    """A mistake in a view's own SQL, where no wrong row could show it."""
+    return Corruption(
+        f"do $$ begin execute 'create or replace view {view} as '"
+        f" || replace(pg_get_viewdef('{view}'::regclass), $old${right}$old$, $new${wrong}$new$); end $$"
+    )
+
+
+EVENTS = "intermediate.int_order_events"
+ROWS = "intermediate.int_window_rows"
+FROZEN_ROWS = "payouts.frozen_rows"
+
+CORRUPTIONS: dict[str, list[Corruption]] = {
+    "assert_raw_rows_are_accounted_for": [
+        Corruption(f"delete from {EVENTS} where line_id = 'sale:busy 5'"),
+        Corruption(f"delete from {EVENTS} where line_id = 'sale:cancelled'"),
+        Corruption(f"delete from {EVENTS} where line_id = 'refund:open'"),
+        Corruption(f"delete from {EVENTS} where line_id = 'dispute_opened:open'"),
+        Corruption(f"delete from {EVENTS} where line_id = 'dispute_closed:won later'"),
+    ],
+    "assert_open_events_follow_their_raw_rows": [
+        Corruption("update raw.orders set gross_amount = gross_amount + 0.01 where order_id = 'busy 4'"),
+        Corruption("update raw.orders set seller_id = 'paid' where order_id = 'busy 4'"),
+        Corruption("update raw.orders set captured_at = '2027-01-01Z' where order_id = 'busy 4'"),
+        Corruption("delete from raw.orders where order_id = 'before'"),
+        Corruption("delete from raw.orders where order_id = 'cancelled'"),
+        Corruption("update raw.refunds set amount = amount + 0.01 where refund_id = 'open'"),
+        Corruption("update raw.refunds set order_id = 'busy 5' where refund_id = 'of nothing'"),
+        Corruption("update raw.disputes set amount = amount + 0.01 where dispute_id = 'open'"),
+        Corruption("update raw.disputes set status = 'lost' where dispute_id = 'won later'"),
+    ],
+    "assert_only_settling_orders_have_lines": [
+        Corruption("update raw.orders set status = 'pending' where order_id = 'busy 4'"),
+        Corruption("update raw.orders set status = 'fulfilled' where order_id = 'cancelled'"),
+        Corruption("update raw.orders set seller_id = 'busy' where order_id = 'of a stranger'"),
+        Corruption("delete from raw.sellers where seller_id = 'disputed'"),
+    ],
+    "assert_lines_sum_to_rows": [
+        Corruption(f"update {EVENTS} set gross = gross + 0.01 where line_id = 'sale:busy 4'"),
+        Corruption(f"delete from {EVENTS} where line_id = 'sale:busy 3'"),
+        Corruption(f"update {ROWS} set order_count = order_count + 1 where payout_window = '2026-11-22'"),
+        _frozen(
+            f"update {FROZEN_ROWS} set gross = gross + 1, net = net + 1, carry_out = carry_out + 1"
+            " where seller_id = 'busy' and payout_window = '2026-11-15'"
+        ),
+        _wrong_view("marts.settlement_windows", "sum(int_order_events.fees)", "sum(int_order_events.gross)"),
+    ],
+    "assert_rows_roll_forward": [
+        _without("window_rows_roll", ROWS, f"update {ROWS} set carry_out = carry_out + 0.01"),
+        _without("window_rows_net", ROWS, f"update {ROWS} set net = net + 1, carry_out = carry_out + 1"),
+        _without("frozen_rows_roll", FROZEN_ROWS, f"update {FROZEN_ROWS} set carry_in = carry_in + 1"),
+    ],
+    "assert_history_moves_no_cash": [
+        _wrong_view("marts.settlement_windows", "'before_start'::text", "'carried_forward'::text"),
+    ],
+    "assert_rows_open_where_the_last_closed": [
+        Corruption(
+            f"update {ROWS} set carry_in = carry_in + 1, carry_out = carry_out + 1"
+            " where seller_id = 'busy' and currency = 'USD' and payout_window = '2026-11-29'"
+        ),
+        _frozen(
+            f"update {FROZEN_ROWS} set carry_in = carry_in + 1, carry_out = carry_out + 1"
+            " where seller_id = 'busy' and payout_window = '2026-11-08'"
+        ),
+    ],
+    "assert_open_rows_begin_with_the_ledger": [
+        Corruption("update payouts.account_balances set balance = balance + 0.01 where seller_id = 'busy'"),
+        Corruption(f"delete from {ROWS} where seller_id = 'small'"),
+        Corruption("update payouts.payouts set status = 'submitted' where seller_id = 'failed'"),
+    ],
+    "assert_the_ledger_owes_what_rows_left": [
+        Corruption("update payouts.account_balances set balance = balance + 0.01 where seller_id = 'busy'"),
+        _frozen(
+            f"update {FROZEN_ROWS} set fees = fees - 1, net = net + 1, carry_out = carry_out + 1"
+            " where seller_id = 'busy'"
+        ),
+    ],
+    "assert_frozen_lines_stand": [
+        Corruption(f"delete from {EVENTS} where line_id = 'sale:busy 1'"),
+        Corruption(f"update {EVENTS} set gross = gross + 0.01 where line_id = 'sale:busy 3'"),
+        Corruption(f"update {EVENTS} set payout_window = '2026-11-22' where line_id = 'sale:busy 3'"),
+        Corruption(
+            f"update {EVENTS} set payout_window = '2026-11-15', home_window = '2026-11-15',"
+            " order_window = '2026-11-15' where line_id = 'sale:busy 4'"
+        ),
+    ],
+    "assert_frozen_content_is_unchanged": [
+        _frozen("update payouts.frozen_lines set event_at = event_at + interval '1 us'"),
+        _frozen(f"update {FROZEN_ROWS} set rail = 'SPL' where seller_id = 'busy'"),
+        _frozen("update payouts.frozen_windows set content_digest = repeat('0', 64)"),
+        Corruption("update payouts.payouts set destination = 'elsewhere' where seller_id = 'busy'"),
+    ],
+    "assert_frozen_windows_follow_each_other": [
+        _frozen(
+            "update payouts.frozen_windows set payout_window = payout_window - 7"
+            " where payout_window = '2026-11-01'"
+        ),
+        _frozen(
+            "update payouts.frozen_windows set payout_window = payout_window + 1"
+            " where payout_window = '2026-11-15'"
+        ),
+    ],
+    "assert_one_row_per_seller_window_and_currency": [
+        _without("int_window_rows_pkey", ROWS, f"insert into {ROWS} select * from {ROWS} limit 1"),
+    ],
+    "assert_statuses_are_known": [
+        _without("window_rows_status", ROWS, f"update {ROWS} set status = 'odd' where status = 'ready'"),
+        _without(
+            "payouts_status_is_known",
+            "payouts.payouts",
+            "update payouts.payouts set status = 'lost' where status = 'paid'",
+        ),
+        Corruption(f"update {ROWS} set block_reasons = '{{because}}' where status = 'blocked'"),
+    ],
+    "assert_due_rows_are_decided": [
+        Corruption(
+            f"update {ROWS} set status = 'pending', carry_out = carry_out + payable, payable = 0,"
+            " block_reasons = '{}' where payout_window = '2026-11-22'"
+        ),
+        _without(
+            "window_rows_due_is_due",
+            ROWS,
+            f"update {ROWS} set reserve_closes_at = as_of + interval '1 s' where status = 'ready'",
+        ),
+    ],
+    "assert_only_the_latest_due_window_pays": [
+        Corruption(
+            f"update {ROWS} set status = 'carried_forward', reserve_closes_at = window_ends_at"
+            " where payout_window = '2026-11-29'"
+        ),
+        _frozen(
+            f"update {FROZEN_ROWS} set status = 'ready', payable = 1, carry_out = carry_out - 1"
+            " where payout_window = '2026-11-08' and seller_id = 'busy'"
+        ),
+    ],
+    "assert_an_order_has_one_seller_and_currency": [
+        Corruption(f"update {EVENTS} set seller_id = 'paid' where line_id = 'refund:open'"),
+        Corruption(f"update {EVENTS} set currency = 'EUR' where line_id = 'dispute_opened:open'"),
+        Corruption(f"delete from {EVENTS} where line_id = 'sale:busy 4'"),
+    ],
+    "assert_claw_back_is_capped": [
+        Corruption(f"update {EVENTS} set disputes = disputes + 0.01 where line_id = 'dispute_opened:open'"),
+        Corruption(f"update {EVENTS} set disputes = 0 where line_id = 'refund:in dispute'"),
+    ],
+    "assert_restatements_are_listed": [
+        Corruption(
+            f"update {EVENTS} set restated_amount = null, has_break = false where line_id = 'sale:busy 1'"
+        ),
+    ],
+    "assert_ledger_transactions_balance": [
+        Corruption(
+            "insert into payouts.ledger_entries (transaction_id, account, seller_id, currency, amount)"
+            " select max(transaction_id), 'seller_payable', 'busy', 'USD', 0.01"
+            " from payouts.ledger_transactions",
+            CheckViolation,
+        ),
+        _frozen("delete from payouts.ledger_entries where transaction_id = 2"),
+    ],
+    "assert_freezes_are_booked": [
+        _frozen("update payouts.ledger_entries set seller_id = 'paid' where seller_id = 'busy'"),
+        _frozen(
+            "update payouts.ledger_entries set account = 'platform_fees' where account = 'sales_clearing'"
+        ),
+    ],
+    "assert_account_balances_are_their_entries": [
+        Corruption("update payouts.account_balances set balance = balance + 0.01 where seller_id = 'busy'"),
+    ],
+    "assert_balances_agree": [
+        Corruption("insert into payouts.account_balances values ('payouts_in_transit', 'small', 'USD', 1)"),
+        Corruption(f"update {ROWS} set carry_in = carry_in + 1, carry_out = carry_out + 1"),
+        _wrong_view("marts.seller_balances", "'pending'::text", "'waiting'::text"),
+    ],
+    "assert_payouts_are_the_frozen_payables": [
+        Corruption("update payouts.payouts set amount = amount + 0.01 where seller_id = 'busy'"),
+        Corruption("delete from payouts.payouts where seller_id = 'busy'", ForeignKeyViolation),
+    ],
+    "assert_payout_statuses_agree_with_the_ledger": [
+        Corruption("update payouts.payouts set status = 'paid' where status = 'ready'"),
+        Corruption("update payouts.payouts set status = 'submitted' where status = 'failed'"),
+        Corruption("update payouts.payouts set status = 'returned' where status = 'paid'"),
+    ],
+    "assert_no_window_is_paid_twice": [
+        Corruption(
+            "insert into payouts.payout_coverage select payout_number, '2026-11-01' from payouts.payouts"
+            " where seller_id = 'paid' and payout_window = '2026-11-15'"
+        ),
+    ],
+    "assert_payouts_are_explained_by_their_lines": [
+        _frozen("delete from payouts.payout_coverage where payout_window = '2026-11-01'"),
+        _frozen(
+            "update payouts.payout_coverage set payout_window = '2026-11-08'"
+            " where payout_number = 'JPO0000001'"
+        ),
+        _frozen(
+            f"update {FROZEN_ROWS} set carry_out = 1, carry_in = carry_in + 1"
+            " where payout_window = '2026-11-01' and status = 'ready'"
+        ),
+    ],
+    "assert_seller_health_adds_up": [
+        Corruption("update intermediate.int_seller_scores set trailing_30d_gross = trailing_30d_gross + 1"),
+        Corruption("update intermediate.int_seller_scores set disputes_count = disputes_count + 1"),
+        Corruption("delete from intermediate.int_seller_scores where seller_id = 'disputed'"),
+    ],
+    "assert_window_summary_adds_up": [
+        _wrong_view("marts.window_summary", "count(*)", "count(payout_number)"),
+    ],
+    "assert_each_region_has_one_default_rail": [
+        Corruption("update seeds.region_rails set is_default = true"),
+        Corruption("update seeds.region_rails set is_default = false where region = 'EU'"),
+    ],
+    "assert_at_most_three_rails_are_active": [
+        Corruption("insert into seeds.region_rails values ('EU', 'SEPA', false)"),
+    ],
+    "assert_rails_are_understood": [
+        Corruption("insert into seeds.region_rails values ('EU', 'SEPA', false)"),
+    ],
+    "region_rails_name_a_rail_once": [
+        Corruption("insert into seeds.region_rails select * from seeds.region_rails limit 1"),
+    ],
+    "not_null_region_rails_region": [Corruption("update seeds.region_rails set region = null")],
+    "not_null_region_rails_rail": [Corruption("update seeds.region_rails set rail = null")],
+    "not_null_region_rails_is_default": [Corruption("update seeds.region_rails set is_default = null")],
+    "not_null_seller_policies_seller_type": [
+        Corruption("update seeds.seller_policies set seller_type = null")
+    ],
+    "unique_seller_policies_seller_type": [
+        Corruption("insert into seeds.seller_policies select * from seeds.seller_policies limit 1")
+    ],
+    "not_null_seller_policies_minimum_balance": [
+        Corruption("update seeds.seller_policies set minimum_balance = null")
+    ],
+    "not_negative_seller_policies_minimum_balance": [
+        Corruption("update seeds.seller_policies set minimum_balance = -0.01")
+    ],
+    "not_null_seller_policies_minimum_payout": [
+        Corruption("update seeds.seller_policies set minimum_payout = null")
+    ],
+    "not_negative_seller_policies_minimum_payout": [
+        Corruption("update seeds.seller_policies set minimum_payout = -0.01")
+    ],
+    "seller_types_have_a_policy": [Corruption("update raw.sellers set seller_type = 'farmer'")],
+    "seller_regions_have_rails": [Corruption("update raw.sellers set region = 'MOON'")],
+}
+# Tests of settings, which no row can break: what dbt compiled them to, and a wrong setting in it.
+WRONG_SETTINGS = {"assert_health_weights_sum_to_one": ("0.15", "0.16")}
+
+CASES = [
+    pytest.param(name, corruption, id=f"{name}-{number}")
+    for name, corruptions in CORRUPTIONS.items()
+    for number, corruption in enumerate(corruptions, start=1)
+]
+
+
+def test_every_data_test_has_a_corruption(market: Market) -> None:
+    assert set(market.tests) == {*CORRUPTIONS, *WRONG_SETTINGS}
+    written = {path.stem for path in (project_dir() / "tests").glob("*.sql")}
+    assert written <= set(market.tests)
+
+
+@pytest.mark.parametrize(("name", "corruption"), CASES)
+def test_a_data_test_can_fail(market: Market, name: str, corruption: Corruption) -> None:
+    """On an ordinary Sunday, and on one that looks at all of history."""
+    conn, queries = market.conn, (market.tests[name], market.tests_of_a_full_refresh[name])
+    with conn.transaction(force_rollback=True):
+        assert [market.count(query) for query in queries] == [0, 0]
+        if corruption.refused_with:
+            with pytest.raises(corruption.refused_with), conn.transaction():
+                conn.execute(corruption.seed.encode())
+            conn.execute(corruption.disarm.encode())
+        conn.execute(corruption.seed.encode())
+        assert all(market.count(query) > 0 for query in queries)
+
+
+@pytest.mark.parametrize(("name", "setting"), WRONG_SETTINGS.items())
+def test_a_wrong_setting_is_found(market: Market, name: str, setting: tuple[str, str]) -> None:
+    query = market.tests[name]
+    assert market.count(query) == 0
+    assert market.count(query.replace(*setting, 1)) > 0
+
+
+def test_a_full_refresh_adds_up_every_entry(market: Market) -> None:
+    """Two wrong balances that cancel each other out: an ordinary Sunday believes them."""
+    with market.conn.transaction(force_rollback=True):
+        market.conn.execute(
+            "update payouts.account_balances"
+            " set balance = balance + case account when 'seller_payable' then 1 else -1 end"
+            " where seller_id = 'busy' and account in ('seller_payable', 'sales_clearing')"
+        )
+        name = "assert_account_balances_are_their_entries"
+        assert market.count(market.tests[name]) == 0
+        assert market.count(market.tests_of_a_full_refresh[name]) == 2
+
+
+# Constraints and triggers.
+
+GUARDED_SCHEMAS = "'raw', 'payouts', 'intermediate', 'seeds', 'marts'"
+
+# What each CHECK refuses.
+CHECKS = {
+    "order_events_amounts_fit_their_kind": f"update {EVENTS} set refunds = 1 where kind = 'sale'",
+    "order_events_kind_is_known": (
+        f"update {EVENTS} set kind = 'gift', line_id = 'gift:' || source_id where kind = 'dispute_closed'"
+    ),
+    "order_events_line_id_names_its_row": f"update {EVENTS} set source_id = 'other'",
+    "order_events_lines_are_complete": f"update {EVENTS} set seller_id = null where unsettled_reason is null",
+    "order_events_never_before_home": f"update {EVENTS} set payout_window = home_window - 7",
+    "order_events_settle_or_say_why": f"update {EVENTS} set payout_window = null",
+    "order_events_unsettled_move_nothing": f"update {EVENTS} set gross = 1 where source_id = 'cancelled'",
+    "seller_scores_between_0_and_100": "update intermediate.int_seller_scores set health_score = 100.1",
+    "seller_scores_review_says_why": "update intermediate.int_seller_scores set review_reasons = '{odd}'",
+    "seller_scores_week_within_month": "update intermediate.int_seller_scores set orders_7d = 9999",
+    "window_rows_due_is_due": f"update {ROWS} set reserve_closes_at = 'infinity' where status = 'ready'",
+    "window_rows_net": f"update {ROWS} set net = net + 1, carry_out = carry_out + 1",
+    "window_rows_payable_not_negative": f"update {ROWS} set payable = -1",
+    "window_rows_reserve_after_window": f"update {ROWS} set reserve_closes_at = '-infinity'",
+    "window_rows_roll": f"update {ROWS} set carry_out = carry_out + 0.01",
+    "window_rows_status": f"update {ROWS} set block_reasons = '{{on_hold}}' where status = 'ready'",
+    "batches_generation_is_positive": "update payouts.batches set generation = 0",
+    "batches_state_is_known": "update payouts.batches set state = 'lost'",
+    "clearances_say_why": "update payouts.clearances set reason = ''",
+    "frozen_lines_id_names_its_row": "update payouts.frozen_lines set source_id = 'other'",
+    "frozen_lines_kind_is_known": (
+        "update payouts.frozen_lines set kind = 'gift', line_id = 'gift:' || source_id"
+    ),
+    "frozen_lines_not_before_home": "update payouts.frozen_lines set payout_window = home_window - 7",
+    "frozen_rows_net": f"update {FROZEN_ROWS} set net = net + 1, carry_out = carry_out + 1",
+    "frozen_rows_payable_not_negative": (
+        f"update {FROZEN_ROWS} set payable = -1, carry_out = carry_out + payable + 1"
+    ),
+    "frozen_rows_roll": f"update {FROZEN_ROWS} set carry_out = carry_out + 0.01",
+    "frozen_rows_status": f"update {FROZEN_ROWS} set status = 'pending'",
+    "frozen_windows_are_due": "update payouts.frozen_windows set as_of = reserve_closes_at - interval '1 us'",
+    "frozen_windows_digest_is_sha256": "update payouts.frozen_windows set content_digest = 'abc'",
+    "holds_release": "update payouts.holds set released_by = 'mona'",
+    "holds_say_why": "update payouts.holds set reason = ''",
+    "ledger_entries_account_is_known": "update payouts.ledger_entries set account = 'petty_cash'",
+    "ledger_entries_move_money": "update payouts.ledger_entries set amount = 0",
+    "ledger_transactions_kind_is_known": "update payouts.ledger_transactions set kind = 'gift'",
+    "payouts_amount_is_positive": "update payouts.payouts set amount = 0",
+    "payouts_blocked_says_why": "update payouts.payouts set block_reasons = '{odd}' where status = 'ready'",
+    "payouts_know_their_destination": "update payouts.payouts set destination = null where status = 'ready'",
+    "payouts_status_is_known": "update payouts.payouts set status = 'lost' where status = 'ready'",
+    "warehouse_runs_end": "update payouts.warehouse_runs set finished_at = null",
+    "warehouse_runs_outcome_is_known": "update payouts.warehouse_runs set outcome = 'lost'",
+    "control_totals_amount_is_money": "update raw.control_totals set amount = 0.001",
+    "control_totals_have_an_id": "update raw.control_totals set order_id = ''",
+    "disputes_amount_is_money": "update raw.disputes set amount = -1",
+    "disputes_have_ids": "update raw.disputes set order_id = ''",
+    "disputes_open_or_closed": "update raw.disputes set closed_at = null where status = 'won'",
+    "disputes_status_is_known": "update raw.disputes set status = 'settled'",
+    "orders_currency_is_a_code": "update raw.orders set currency = 'usd'",
+    "orders_fee_is_money": "update raw.orders set fee_amount = 0.001",
+    "orders_gross_is_money": "update raw.orders set gross_amount = 'NaN'",
+    "orders_have_an_id": "update raw.orders set order_id = ''",
+    "orders_status_is_known": "update raw.orders set status = 'paid'",
+    "refunds_amount_is_money": "update raw.refunds set amount = 1e12",
+    "refunds_fee_is_money": "update raw.refunds set fee_refund_amount = -0.01",
+    "refunds_have_ids": "update raw.refunds set order_id = ''",
+    "sellers_currency_is_a_code": "update raw.sellers set settlement_currency = ''",
+    "sellers_have_an_id": "update raw.sellers set seller_id = ''",
+    "sellers_status_is_known": "update raw.sellers set status = 'sleeping'",
+}
+
+# What each other unique or exclusion constraint refuses; a primary key refuses any of its rows a second time.
+KEYS = {
+    "batches_generation": """
+        insert into payouts.batches (batch_id, payout_window, generation, state, content_digest)
+        select 'other', payout_window, generation, 'rejected', content_digest from payouts.batches
+    """,
+    "batches_one_live": """
+        insert into payouts.batches (batch_id, payout_window, generation, content_digest)
+        select 'other', payout_window, generation + 1, content_digest from payouts.batches
+    """,
+    "frozen_windows_do_not_overlap": """
+        update payouts.frozen_windows set payout_window = payout_window + 1 where payout_window = '2026-11-01'
+    """,
+    "holds_one_live": """
+        insert into payouts.holds (seller_id, payout_window, reason, held_by)
+        select seller_id, payout_window, reason, held_by from payouts.holds
+    """,
+    "ledger_transactions_one_effect": """
+        insert into payouts.ledger_transactions (kind, reference)
+        select kind, reference from payouts.ledger_transactions
+    """,
+    "payouts_one_per_row": """
+        insert into payouts.payouts (payout_window, seller_id, currency, amount, status, block_reasons)
+        select payout_window, seller_id, currency, 1, 'blocked', '{odd}' from payouts.payouts
+    """,
+}
+
+# What each foreign key refuses.
+REFERENCES = {
+    "batches_payout_window_fkey": """
+        insert into payouts.batches (batch_id, payout_window, content_digest) values ('x', '1999-01-03', 'x')
+    """,
+    "frozen_rows_payout_window_fkey": f"""
+        insert into {FROZEN_ROWS}
+        select '1999-01-03', seller_id, currency, gross, fees, refunds, net, disputes, adjustments, carry_in,
+            payable, carry_out, rail, status, block_reasons, order_count, late_line_count
+        from {FROZEN_ROWS} limit 1;
+        set constraints all immediate
+    """,
+    "frozen_windows_run_id_fkey": """
+        insert into payouts.frozen_windows
+        select '1999-01-03', window_ends_at, reserve_closes_at, as_of, gen_random_uuid(), settings,
+            content_digest, row_count, line_count, frozen_by
+        from payouts.frozen_windows limit 1
+    """,
+    "ledger_entries_payout_number_fkey": """
+        insert into payouts.ledger_entries
+        (transaction_id, account, seller_id, currency, amount, payout_number)
+        values (1, 'seller_payable', 's', 'USD', 1, 'none'), (1, 'payouts_paid', 's', 'USD', -1, 'none')
+    """,
+    "ledger_entries_transaction_id_fkey": """
+        insert into payouts.ledger_entries (transaction_id, account, seller_id, currency, amount)
+        values (0, 'seller_payable', 's', 'USD', 1), (0, 'payouts_paid', 's', 'USD', -1)
+    """,
+    "payout_coverage_payout_number_fkey": """
+        insert into payouts.payout_coverage values ('none', '2026-11-01')
+    """,
+    "payout_coverage_payout_window_fkey": """
+        insert into payouts.payout_coverage select payout_number, '1999-01-03' from payouts.payouts;
+        set constraints all immediate
+    """,
+    "payouts_belong_to_a_row": """
+        insert into payouts.payouts (payout_window, seller_id, currency, amount, status, block_reasons)
+        values ('1999-01-03', 'busy', 'USD', 1, 'blocked', '{odd}')
+    """,
+}
+
+# What each trigger refuses, and with what.
+CHANGES = ("update {0} set {1} = {1}", "delete from {0}", "truncate {0} cascade")
+
+
+def _never(table: str, column: str) -> list[tuple[str, type[psycopg.Error]]]:
+    return [(change.format(f"payouts.{table}", column), RestrictViolation) for change in CHANGES]
+
+
+TRIGGERS: dict[str, list[tuple[str, type[psycopg.Error]]]] = {
+    "audit_log_never_changes": _never("audit_log", "actor"),
+    "frozen_lines_never_change": _never("frozen_lines", "gross"),
+    "frozen_rows_never_change": _never("frozen_rows", "payable"),
+    "frozen_windows_never_change": _never("frozen_windows", "as_of"),
+    "payout_coverage_never_changes": _never("payout_coverage", "payout_window"),
+    "ledger_entries_never_change": _never("ledger_entries", "amount"),
+    "ledger_transactions_never_change": _never("ledger_transactions", "kind"),
+    "ledger_transactions_have_entries": [
+        (
+            "insert into payouts.ledger_transactions (kind, reference) values ('pay', 'nothing');"
+            " set constraints all immediate",
+            CheckViolation,
+        )
+    ],
+    "ledger_entries_balance": [
+        (
+            "with booked as (insert into payouts.ledger_transactions (kind, reference)"
+            " values ('pay', 'too much') returning transaction_id)"
+            " insert into payouts.ledger_entries (transaction_id, account, seller_id, currency, amount)"
+            " select transaction_id, 'seller_payable', 'busy', 'USD', 0.01 from booked",
+            CheckViolation,
+        ),
+        (
+            "insert into payouts.ledger_entries (transaction_id, account, seller_id, currency, amount)"
+            " values (1, 'seller_payable', 'busy', 'USD', 1), (1, 'payouts_paid', 'busy', 'USD', -1)",
+            RestrictViolation,
+        ),
+    ],
+}
+
+
+def _constraints(kinds: str) -> str:
+    return (
+        "select conname::text from pg_constraint"
+        f" where contype in ({kinds}) and connamespace::regnamespace::text in ({GUARDED_SCHEMAS})"
+    )
+
+
+def test_every_constraint_and_trigger_has_a_corruption(market: Market) -> None:
+    assert market.names(_constraints("'c'")) == set(CHECKS)
+    assert market.names(_constraints("'f'")) == set(REFERENCES)
+    unique = (
+        "select index.indexrelid::regclass::text from pg_index as index"
+        " inner join pg_class on index.indrelid = pg_class.oid"
+        f" where index.indisunique and pg_class.relnamespace::regnamespace::text in ({GUARDED_SCHEMAS})"
+        " and not exists (select from pg_constraint where conindid = index.indexrelid)"
+    )
+    other_keys = {name.rpartition(".")[2] for name in market.names(unique)}
+    assert market.names(_constraints("'u', 'x'")) | other_keys == set(KEYS)
+    triggers = (
+        "select tgname::text from pg_trigger inner join pg_class on tgrelid = pg_class.oid"
+        f" where not tgisinternal and relnamespace::regnamespace::text in ({GUARDED_SCHEMAS})"
+    )
+    assert market.names(triggers) == set(TRIGGERS)
+    keyless = (
+        "select relname::text from pg_class where relkind = 'r'"
+        " and relnamespace::regnamespace::text in ('raw', 'payouts', 'intermediate')"
+        " and not exists (select from pg_constraint where conrelid = pg_class.oid and contype = 'p')"
+    )
+    assert market.names(keyless) == set()
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_a_check_refuses(market: Market, name: str) -> None:
+    # A replica runs no trigger: the CHECK stands alone.
+    with market.conn.transaction(force_rollback=True):
+        market.conn.execute("set local session_replication_role = replica")
+        with pytest.raises(CheckViolation) as caught:
+            market.conn.execute(CHECKS[name].encode())
+    assert caught.value.diag.constraint_name == name
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_a_key_refuses(market: Market, name: str) -> None:
+    with market.conn.transaction(force_rollback=True):
+        market.conn.execute("set local session_replication_role = replica")
+        with pytest.raises((UniqueViolation, ExclusionViolation)) as caught:
+            market.conn.execute(KEYS[name].encode())
+    assert caught.value.diag.constraint_name == name
+
+
+def test_primary_keys_refuse_a_row_twice(market: Market) -> None:
+    keys = market.conn.execute(
+        "select nspname, relname, conname from pg_constraint"
+        " inner join pg_class on conrelid = pg_class.oid"
+        " inner join pg_namespace on relnamespace = pg_namespace.oid"
+        " where contype = 'p' and nspname in ('raw', 'payouts', 'intermediate')"
+    ).fetchall()
+    assert len(keys) > 20
+    for schema, table, key in keys:
+        again = sql.SQL("insert into {0} overriding system value select * from {0} limit 1").format(
+            sql.Identifier(schema, table)
+        )
+        with market.conn.transaction(force_rollback=True):
+            market.conn.execute("set local session_replication_role = replica")
+            with pytest.raises(UniqueViolation) as caught:
+                market.conn.execute(again)
+        assert caught.value.diag.constraint_name == key
+
+
+@pytest.mark.parametrize("name", REFERENCES)
+def test_a_reference_refuses(market: Market, name: str) -> None:
+    with (
+        market.conn.transaction(force_rollback=True),
+        pytest.raises(ForeignKeyViolation) as caught,
+    ):
+        market.conn.execute(REFERENCES[name].encode())
+    assert caught.value.diag.constraint_name == name
+
+
+@pytest.mark.parametrize(
+    ("change", "refusal"),
+    [
+        pytest.param(change, refusal, id=f"{name}-{number}")
+        for name, changes in TRIGGERS.items()
+        for number, (change, refusal) in enumerate(changes, start=1)
+    ],
+)
+def test_a_trigger_refuses(market: Market, change: str, refusal: type[psycopg.Error]) -> None:
+    with market.conn.transaction(force_rollback=True), pytest.raises(refusal):
+        market.conn.execute(change.encode())
