@@ -6,11 +6,16 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, astuple
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
 from weekclose.errors import NothingToDo, Refused, UsageError, WeekcloseError
+
+if TYPE_CHECKING:
+    from datetime import date
+
+    from psycopg import Connection
 
 app = typer.Typer(
     name="weekclose",
@@ -296,6 +301,93 @@ def export(
     say(f"{done.row_count:,} rows, sha256 {done.digest}")
     if not done.is_frozen:
         say(f"window {done.payout_window} is not frozen: these numbers still change")
+
+
+Sellers = Annotated[list[str], typer.Argument(metavar="SELLER", help="One or more sellers.")]
+Window = Annotated[str, typer.Option(help="The window's first day.")]
+Reason = Annotated[str, typer.Option(help="Why; it stands in the audit log.")]
+
+
+@app.command("hold")
+def hold(sellers: Sellers, window: Window, reason: Reason, by: ByActor = None) -> None:
+    """Keep sellers' payouts of a frozen window back. An approval of the window is void."""
+    from weekclose import decisions
+    from weekclose.output import say
+
+    with _acting(by) as (conn, actor):
+        decisions.hold(conn, sellers, _first_day(conn, window), reason, actor)
+    say(f"{len(sellers)} on hold in window {window}")
+
+
+@app.command("release")
+def release(sellers: Sellers, window: Window, reason: Reason, by: ByActor = None) -> None:
+    """End holds. An approval of the window is void."""
+    from weekclose import decisions
+    from weekclose.output import say
+
+    with _acting(by) as (conn, actor):
+        decisions.release(conn, sellers, _first_day(conn, window), reason, actor)
+    say(f"{len(sellers)} released in window {window}")
+
+
+@app.command("clear")
+def clear(sellers: Sellers, reason: Reason, by: ByActor = None) -> None:
+    """Clear sellers' manual reviews, for 30 days."""
+    from weekclose import decisions
+    from weekclose.output import say
+
+    with _acting(by) as (conn, actor):
+        decisions.clear(conn, sellers, reason, actor)
+    say(f"{len(sellers)} cleared")
+
+
+@app.command("approve")
+def approve(
+    window: OfWindow,
+    digest: Annotated[str, typer.Option(help="The content digest that you have seen.")],
+    by: ByActor = None,
+) -> None:
+    """Approve a frozen window with exactly the content that this digest is of."""
+    from weekclose import decisions
+    from weekclose.output import say
+
+    with _acting(by) as (conn, actor):
+        decisions.approve(conn, _first_day(conn, window), digest, actor)
+        say(f"window {window} is approved by {actor}")
+
+
+audit = typer.Typer(help="The audit log.", no_args_is_help=True)
+app.add_typer(audit, name="audit")
+
+
+@audit.command("verify")
+def audit_verify() -> None:
+    """Check that no entry of the audit log was changed, removed or slipped in."""
+    from weekclose import decisions
+    from weekclose.output import say
+
+    with _acting(None) as (conn, _):
+        entries = decisions.verify_audit(conn)
+    say(f"{entries} entries, all as written")
+
+
+@contextmanager
+def _acting(by: str | None) -> Iterator[tuple["Connection[Any]", str]]:
+    """A connection to a database that is up to date, and who acts on it."""
+    from weekclose.database import connect
+    from weekclose.migrations import require_migrated
+    from weekclose.settings import load_settings
+
+    settings = load_settings()
+    with connect(settings) as conn:
+        require_migrated(conn)
+        yield conn, by or settings.actor
+
+
+def _first_day(conn: "Connection[Any]", window: str) -> "date":
+    from weekclose.reading import calendar, parse_window
+
+    return parse_window(window, calendar(conn))
 
 
 def main() -> NoReturn:

@@ -19,6 +19,7 @@ import pytest
 from psycopg import Connection, sql
 
 from closed_weeks import play
+from small_week import dbt_home, warehouse, week  # noqa: F401
 from weekclose.database import open_connection, server
 from weekclose.migrations import migrate
 from weekclose.postgres import EmbeddedPostgres, Server

@@ -13,6 +13,7 @@ from random import Random
 from reference import Books, Dispute, Order, Payout, RawRow, Refund, Seller, Terms
 from weekclose.addresses import sample_destination
 
+CENT = Decimal("0.01")
 INSTANT = timedelta(microseconds=1)
 DAY = timedelta(days=1)
 WEEK = timedelta(days=7)
@@ -39,7 +40,7 @@ class Put:
 
 @dataclass(frozen=True)
 class Move:
-    """A dispute is said to belong to another order, unless its money is frozen already."""
+    """A dispute is said to belong to another order."""
 
     dispute_id: str
     order_id: str
@@ -99,7 +100,7 @@ def take(books: Books, step: Step) -> Iterator[Change]:
             yield row
         case Move(dispute_id, order_id):
             dispute = books.disputes.get(dispute_id)
-            if dispute and f"dispute_opened:{dispute_id}" not in books.frozen_lines:
+            if dispute:
                 moved = replace(dispute, order_id=order_id)
                 books.put(moved)
                 yield moved
@@ -356,7 +357,7 @@ def _order(draft: _Draft, seller: Seller, sellers: list[Seller]) -> None:
         seller_id=rng.choice((None, "nobody")) if draft.chance(0.04) else seller.seller_id,
         currency="USDC" if draft.chance(0.15) else "USDT",
         gross_amount=gross,
-        fee_amount=fee.quantize(Decimal("0.01")),
+        fee_amount=fee.quantize(CENT),
         status=rng.choice(("confirmed", "fulfilled"))
         if draft.chance(0.93)
         else rng.choice(("pending", "cancelled")),
@@ -376,20 +377,19 @@ def _order(draft: _Draft, seller: Seller, sellers: list[Seller]) -> None:
 def _corrections(draft: _Draft, week: int, order: Order, sellers: list[Seller]) -> None:
     """Later versions of an order, before or after its sale was frozen."""
     rng = draft.rng
-    while draft.unruly(0.25):
-        week += rng.randrange(0, 4)
+    while draft.unruly(0.35):
+        week += rng.randrange(0, 5)
         changes: tuple[dict[str, object], ...] = (
             {"gross_amount": draft.amount()},
-            {"fee_amount": order.gross_amount / 4},
+            {"fee_amount": (order.gross_amount / 4).quantize(CENT)},
             {"status": rng.choice(("cancelled", "pending", "confirmed"))},
+            {"status": "cancelled"},
             {"captured_at": draft.capture()},
             {"seller_id": rng.choice(sellers).seller_id},
             {"currency": rng.choice(("USDT", "USDC"))},
             {"captured_at": None},
         )
         change = rng.choice(changes)
-        if "fee_amount" in change:
-            change = {"fee_amount": (order.gross_amount / 4).quantize(Decimal("0.01"))}
         order = replace(order, **change)  # type: ignore[arg-type]
         draft.put(week, order)
 
@@ -404,14 +404,12 @@ def _refund(draft: _Draft, order: Order, at: datetime) -> None:
             order.gross_amount + 5,
             draft.amount(),
         )
-    ).quantize(Decimal("0.01"))
+    ).quantize(CENT)
     refund = Refund(
         refund_id=draft.name("r"),
         order_id=order.order_id if draft.chance(0.95) else f"o{rng.randrange(1, 200)}",
         amount=amount,
-        fee_refund_amount=rng.choice((Decimal(0), amount / 10, amount / 10, order.fee_amount)).quantize(
-            Decimal("0.01")
-        ),
+        fee_refund_amount=rng.choice((Decimal(0), amount / 10, amount / 10, order.fee_amount)).quantize(CENT),
         refunded_at=at,
     )
     week = draft.arrival(at)
@@ -434,9 +432,7 @@ def _dispute(draft: _Draft, order: Order, opened_at: datetime) -> None:
     dispute = Dispute(
         dispute_id=draft.name("d"),
         order_id=order.order_id if draft.chance(0.97) else f"o{rng.randrange(1, 200)}",
-        amount=rng.choice((order.gross_amount, order.gross_amount * 3 / 5, draft.amount())).quantize(
-            Decimal("0.01")
-        ),
+        amount=rng.choice((order.gross_amount, order.gross_amount * 3 / 5, draft.amount())).quantize(CENT),
         reason="fraudulent",
         status="open",
         opened_at=opened_at,
@@ -458,7 +454,7 @@ def _dispute(draft: _Draft, order: Order, opened_at: datetime) -> None:
         week = max(week, draft.arrival(closed_at))
         draft.put(week, closed)
         dispute = closed
-    if draft.unruly(0.2):
+    if draft.unruly(0.4):
         draft.put(week + rng.randrange(0, 4), _other_dispute(draft, dispute))
     if draft.unruly(0.05):
         draft.weeks.setdefault(week, []).append(Move(dispute.dispute_id, f"o{rng.randrange(1, 120)}"))

@@ -139,6 +139,7 @@ class Line:
     kind: str
     source_id: str
     event_at: datetime
+    order_window: date
     home_window: date
     payout_window: date
     gross: Decimal = ZERO
@@ -262,8 +263,6 @@ class Sale(NamedTuple):
 
     seller_id: str
     currency: str
-    gross: Decimal
-    fees: Decimal
     order_window: date
 
 
@@ -273,6 +272,7 @@ class Claim:
     def __init__(self, gross: Decimal, fees: Decimal) -> None:
         self.left = gross - fees
         self.open: dict[str, Decimal] = {}
+        self.closed: set[str] = set()
         self.clawed = ZERO
 
     def take(self, kind: str, source_id: str, amount: Decimal, fee_refund: Decimal = ZERO) -> Decimal:
@@ -290,9 +290,10 @@ class Claim:
     def _note(self, kind: str, source_id: str, amount: Decimal, fee_refund: Decimal) -> None:
         if kind == "refund":
             self.left -= amount - fee_refund
-        elif kind == "dispute_opened":
+        elif kind == "dispute_opened" and source_id not in self.closed:
             self.open[source_id] = amount
         elif kind == "dispute_closed":
+            self.closed.add(source_id)
             self.open.pop(source_id, None)
 
 
@@ -355,10 +356,9 @@ class Books:
         for order_id, of_order in groupby(happenings, key=lambda pair: pair[0]):
             pending = [what for _, what in of_order if what.line_id not in self.frozen_lines]
             sale = self._sale(order_id, as_of, terms)
-            if sale:
-                lines += self._order_lines(order_id, sale, pending, terms)
-            else:
-                unsettled += [self._unsettled(order_id, what, as_of) for what in pending]
+            settled = [what for what in pending if sale or self._opening(what)]
+            lines += self._order_lines(self._claim(order_id, as_of), sale, order_id, settled, terms)
+            unsettled += [self._unsettled(order_id, what, as_of) for what in pending if what not in settled]
         unsettled += [
             self._unsettled(order_id, Happening(as_of, 0, order_id, ZERO), as_of)
             for order_id, order in self.orders.items()
@@ -370,7 +370,10 @@ class Books:
         """(order, what happened) for each raw event up to `as_of`."""
         for order in self.orders.values():
             if order.captured_at and order.captured_at <= as_of:
-                yield order.order_id, Happening(order.captured_at, 0, order.order_id, order.gross_amount)
+                yield (
+                    order.order_id,
+                    Happening(order.captured_at, 0, order.order_id, order.gross_amount, -order.fee_amount),
+                )
         for refund in self.refunds.values():
             if refund.refunded_at <= as_of:
                 yield (
@@ -387,10 +390,13 @@ class Books:
                 )
             if _released(dispute, as_of):
                 assert dispute.closed_at
-                yield (
-                    dispute.order_id,
-                    Happening(dispute.closed_at, 3, dispute.dispute_id, dispute.amount),
-                )
+                closed = Happening(dispute.closed_at, 3, dispute.dispute_id, dispute.amount)
+                opening = self._opening(closed)
+                yield opening.order_id if opening else dispute.order_id, closed
+
+    def _opening(self, what: Happening) -> Line | None:
+        """The frozen claim that a closed dispute releases, wherever its raw row and its order went since."""
+        return self.frozen_lines.get(f"dispute_opened:{what.source_id}") if what.rank == 3 else None
 
     def _order(self, order_id: str, as_of: datetime) -> Order | None:
         """The order, if it exists at `as_of`."""
@@ -400,7 +406,7 @@ class Books:
     def _sale(self, order_id: str, as_of: datetime, terms: Terms) -> Sale | None:
         frozen = self.frozen_lines.get(f"sale:{order_id}")
         if frozen:
-            return Sale(frozen.seller_id, frozen.currency, frozen.gross, frozen.fees, frozen.home_window)
+            return Sale(frozen.seller_id, frozen.currency, frozen.order_window)
         order = self._order(order_id, as_of)
         if order is None or self._why_no_sale(order):
             return None
@@ -408,8 +414,6 @@ class Books:
         return Sale(
             order.seller_id,
             order.currency,
-            order.gross_amount,
-            order.fee_amount,
             terms.window_of(terms.local_date(order.captured_at)),
         )
 
@@ -422,51 +426,55 @@ class Books:
             return "order_without_seller"
         return "" if order.seller_id in self.sellers else "order_of_unknown_seller"
 
+    def _claim(self, order_id: str, as_of: datetime) -> Claim:
+        sale, order = self.frozen_lines.get(f"sale:{order_id}"), self._order(order_id, as_of)
+        if sale:
+            return Claim(sale.gross, sale.fees)
+        return Claim(order.gross_amount, order.fee_amount) if order else Claim(ZERO, ZERO)
+
     def _order_lines(
-        self, order_id: str, sale: Sale, pending: list[Happening], terms: Terms
+        self, claim: Claim, sale: Sale | None, order_id: str, pending: list[Happening], terms: Terms
     ) -> Iterator[Line]:
         """The order's lines that are not frozen.
 
         History comes first, then what is frozen as it was booked, then the rest in the order of events:
         what arrives late finds the money where the frozen lines have left it.
         """
-        claim = Claim(sale.gross, sale.fees)
-        homes = {what.line_id: terms.home(sale.order_window, what.at) for what in pending}
-        homes |= {what.line_id: sale.order_window for what in pending if what.kind == "sale"}
-        history = [what for what in pending if homes[what.line_id] < terms.settlement_start]
-        for what in history:
-            yield self._line(order_id, sale, what, claim, homes[what.line_id], homes[what.line_id])
+        bare = [self._bare_line(order_id, what, self._opening(what) or sale, terms) for what in pending]
+        amounts = {what.line_id: (what.amount, what.fee_refund) for what in pending}
+        for line in bare:
+            if line.payout_window < terms.settlement_start:
+                yield replace(line, disputes=claim.take(line.kind, line.source_id, *amounts[line.line_id]))
         for line in sorted(
             self.frozen_lines.values(), key=lambda line: (line.event_at, KINDS.index(line.kind))
         ):
             if line.order_id == order_id:
                 claim.take_frozen(line)
-        for what in pending:
-            if what not in history:
-                home = homes[what.line_id]
-                yield self._line(order_id, sale, what, claim, home, max(home, self.first_unfrozen(terms)))
+        for line in bare:
+            if line.payout_window >= terms.settlement_start:
+                yield replace(line, disputes=claim.take(line.kind, line.source_id, *amounts[line.line_id]))
 
-    def _line(
-        self, order_id: str, sale: Sale, what: Happening, claim: Claim, home: date, window: date
-    ) -> Line:
-        change = claim.take(what.kind, what.source_id, what.amount, what.fee_refund)
-        bare = Line(
+    def _bare_line(self, order_id: str, what: Happening, party: Line | Sale | None, terms: Terms) -> Line:
+        """A line with everything but what it claws back."""
+        assert party
+        home = party.order_window if what.kind == "sale" else terms.home(party.order_window, what.at)
+        line = Line(
             line_id=what.line_id,
-            seller_id=sale.seller_id,
-            currency=sale.currency,
+            seller_id=party.seller_id,
+            currency=party.currency,
             order_id=order_id,
             kind=what.kind,
             source_id=what.source_id,
             event_at=what.at,
+            order_window=party.order_window,
             home_window=home,
-            payout_window=window,
-            disputes=change,
+            payout_window=home if home < terms.settlement_start else max(home, self.first_unfrozen(terms)),
         )
         if what.kind == "sale":
-            return replace(bare, gross=sale.gross, fees=sale.fees)
+            return replace(line, gross=what.amount, fees=-what.fee_refund)
         if what.kind == "refund":
-            return replace(bare, refunds=what.amount, fees=-what.fee_refund)
-        return replace(bare, claim=what.amount)
+            return replace(line, refunds=what.amount, fees=-what.fee_refund)
+        return replace(line, claim=what.amount)
 
     def _unsettled(self, order_id: str, what: Happening, as_of: datetime) -> Unsettled:
         order = self._order(order_id, as_of)
@@ -660,7 +668,7 @@ class Books:
             for dispute in self.disputes.values()
             if month[0] <= dispute.opened_at < month[1]
             and not _released(dispute, as_of)
-            and (owner := self._owner(dispute.order_id, as_of, terms))
+            and (owner := self._owner(dispute, lines, as_of))
         ]
         parties = {(line.seller_id, line.currency) for line in recent} | {
             (seller_id, currency) for seller_id, currency, _ in disputes
@@ -676,12 +684,12 @@ class Books:
             for seller_id in {who for who, _ in parties}
         }
 
-    def _owner(self, order_id: str, as_of: datetime, terms: Terms) -> tuple[str, str] | None:
-        """Seller and currency of an order, also of one without a sale; None if nobody knows the seller."""
-        sale = self._sale(order_id, as_of, terms)
-        if sale:
-            return sale.seller_id, sale.currency
-        order = self._order(order_id, as_of)
+    def _owner(self, dispute: Dispute, lines: list[Line], as_of: datetime) -> tuple[str, str] | None:
+        """Seller and currency of a dispute: its line's, else its order's; None if nobody knows the seller."""
+        for line in lines:
+            if line.line_id == f"dispute_opened:{dispute.dispute_id}":
+                return line.seller_id, line.currency
+        order = self._order(dispute.order_id, as_of)
         if order is None or order.seller_id not in self.sellers:
             return None
         assert order.seller_id

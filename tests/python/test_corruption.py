@@ -529,8 +529,12 @@ CHECKS = {
     "window_rows_reserve_after_window": f"update {ROWS} set reserve_closes_at = '-infinity'",
     "window_rows_roll": f"update {ROWS} set carry_out = carry_out + 0.01",
     "window_rows_status": f"update {ROWS} set block_reasons = '{{on_hold}}' where status = 'ready'",
+    "batches_approval_names_its_time": "update payouts.batches set approved_at = now()",
     "batches_generation_is_positive": "update payouts.batches set generation = 0",
-    "batches_state_is_known": "update payouts.batches set state = 'lost'",
+    "batches_go_on_approved": "update payouts.batches set state = 'approved'",
+    "batches_state_is_known": (
+        "update payouts.batches set state = 'lost', approved_by = 'mona', approved_at = now()"
+    ),
     "clearances_say_why": "update payouts.clearances set reason = ''",
     "frozen_lines_id_names_its_row": "update payouts.frozen_lines set source_id = 'other'",
     "frozen_lines_kind_is_known": (
@@ -578,8 +582,10 @@ CHECKS = {
 # What each other unique or exclusion constraint refuses; a primary key refuses any of its rows a second time.
 KEYS = {
     "batches_generation": """
-        insert into payouts.batches (batch_id, payout_window, generation, state, content_digest)
-        select 'other', payout_window, generation, 'rejected', content_digest from payouts.batches
+        insert into payouts.batches
+        (batch_id, payout_window, generation, state, content_digest, approved_by, approved_at)
+        select 'other', payout_window, generation, 'rejected', content_digest, 'mona', now()
+        from payouts.batches
     """,
     "batches_one_live": """
         insert into payouts.batches (batch_id, payout_window, generation, content_digest)
@@ -642,16 +648,27 @@ REFERENCES = {
     """,
 }
 
-# What each trigger refuses, and with what.
+# What each trigger refuses, and the SQLSTATE it does so with.
 CHANGES = ("update {0} set {1} = {1}", "delete from {0}", "truncate {0} cascade")
 
 
-def _never(table: str, column: str) -> list[tuple[str, type[psycopg.Error]]]:
-    return [(change.format(f"payouts.{table}", column), RestrictViolation) for change in CHANGES]
+def _never(table: str, column: str) -> list[tuple[str, str]]:
+    return [(change.format(f"payouts.{table}", column), "23001") for change in CHANGES]
 
 
-TRIGGERS: dict[str, list[tuple[str, type[psycopg.Error]]]] = {
+TRIGGERS = {
     "audit_log_never_changes": _never("audit_log", "actor"),
+    "batches_are_approved_by_another": [
+        (
+            "update payouts.batches set state = 'approved', approved_by = 'tester', approved_at = now()",
+            "WC003",
+        ),
+        (
+            "update payouts.batches set state = 'approved', approved_by = 'anna', approved_at = now(),"
+            " content_digest = repeat('0', 64)",
+            "WC003",
+        ),
+    ],
     "frozen_lines_never_change": _never("frozen_lines", "gross"),
     "frozen_rows_never_change": _never("frozen_rows", "payable"),
     "frozen_windows_never_change": _never("frozen_windows", "as_of"),
@@ -662,7 +679,7 @@ TRIGGERS: dict[str, list[tuple[str, type[psycopg.Error]]]] = {
         (
             "insert into payouts.ledger_transactions (kind, reference) values ('pay', 'nothing');"
             " set constraints all immediate",
-            CheckViolation,
+            "23514",
         )
     ],
     "ledger_entries_balance": [
@@ -671,12 +688,12 @@ TRIGGERS: dict[str, list[tuple[str, type[psycopg.Error]]]] = {
             " values ('pay', 'too much') returning transaction_id)"
             " insert into payouts.ledger_entries (transaction_id, account, seller_id, currency, amount)"
             " select transaction_id, 'seller_payable', 'busy', 'USD', 0.01 from booked",
-            CheckViolation,
+            "23514",
         ),
         (
             "insert into payouts.ledger_entries (transaction_id, account, seller_id, currency, amount)"
             " values (1, 'seller_payable', 'busy', 'USD', 1), (1, 'payouts_paid', 'busy', 'USD', -1)",
-            RestrictViolation,
+            "23001",
         ),
     ],
 }
@@ -762,13 +779,14 @@ def test_a_reference_refuses(market: Market, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "refusal"),
+    ("change", "sqlstate"),
     [
-        pytest.param(change, refusal, id=f"{name}-{number}")
+        pytest.param(change, sqlstate, id=f"{name}-{number}")
         for name, changes in TRIGGERS.items()
-        for number, (change, refusal) in enumerate(changes, start=1)
+        for number, (change, sqlstate) in enumerate(changes, start=1)
     ],
 )
-def test_a_trigger_refuses(market: Market, change: str, refusal: type[psycopg.Error]) -> None:
-    with market.conn.transaction(force_rollback=True), pytest.raises(refusal):
+def test_a_trigger_refuses(market: Market, change: str, sqlstate: str) -> None:
+    with market.conn.transaction(force_rollback=True), pytest.raises(psycopg.Error) as caught:
         market.conn.execute(change.encode())
+    assert caught.value.sqlstate == sqlstate

@@ -62,7 +62,7 @@ def conn(demo: Demo) -> Iterator[Connection[Any]]:
 
 
 def rows(conn: Connection[Any], query: str) -> list[tuple[Any, ...]]:
-    return conn.execute(query).fetchall()  # type: ignore[arg-type]
+    return conn.execute(query).fetchall()
 
 
 def test_each_week_is_frozen(demo: Demo, conn: Connection[Any]) -> None:

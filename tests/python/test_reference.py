@@ -38,7 +38,7 @@ from weekclose.sunday import run_sunday
 from weekclose.warehouse import Warehouse
 
 # Together they meet every rule: see test_the_histories_meet_every_rule.
-CHOSEN_SEEDS = (0, 1, 2, 3, 4, 5)
+CHOSEN_SEEDS = (0, 1, 2, 3, 8)
 ASKED_FOR = int(os.environ.get("WEEKCLOSE_SCENARIOS") or 0)
 SEEDS = range(ASKED_FOR) if ASKED_FOR else CHOSEN_SEEDS
 
@@ -103,11 +103,13 @@ class Place:
                     self._load(change)
 
     def _load(self, row: RawRow) -> None:
+        """As a long load does it, which commits after the last build what it began to write before."""
         table, key = TABLES[type(row)]
         columns = [column.name for column in fields(row)]
         self.conn.execute(
             sql.SQL(
-                "insert into raw.{table} ({columns}) values ({values}) on conflict ({key})"
+                "insert into raw.{table} ({columns}, loaded_at)"
+                " values ({values}, clock_timestamp() - interval '3 hours') on conflict ({key})"
                 " do update set ({columns}, loaded_at) = row({excluded}, clock_timestamp())"
             ).format(
                 table=sql.Identifier(table),
@@ -286,7 +288,7 @@ def _text(value: object) -> str:
 def _must_agree(wanted: dict[str, Facts], found: dict[str, Facts], past: History, step: Step) -> None:
     off = differences(wanted, found)
     if off:
-        title = f"seed {past.seed}, step {past.steps.index(step)}, {step}: {len(off)} differences"
+        title = f"seed {past.seed}, {step}: {len(off)} differences"
         pytest.fail("\n".join((title, *off[:25])), pytrace=False)
 
 
@@ -360,6 +362,15 @@ def replay(place: Place, past: History, runs: list[tuple[Sunday, Marts]]) -> Non
             place.take(step)
 
 
+def look_back(place: Place, past: History, first: Sunday, last: Sunday) -> None:
+    """A run for an earlier night shows that night with what is frozen since, and freezes nothing."""
+    for step in (first, last):
+        step = replace(step, freeze=False)
+        wanted = expected(place.books.marts(step.as_of, step.terms), step.as_of)
+        place.run(step)
+        _must_agree(wanted, shown(place, wanted), past, step)
+
+
 @pytest.fixture(scope="module")
 def place(module_database: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
     """One database for all histories: to parse the project for each would take longer than its runs."""
@@ -375,15 +386,16 @@ def test_weeks_agree(place: Place, seed: int) -> None:
     place.clear()
     runs = play(place, past)
 
-    last = runs[-1][0]
-    again = replace(last, freeze=False)
-    place.run(again)
+    last = replace(runs[-1][0], freeze=False)
+    place.run(last)
     left = stored(place)
-    place.run(again, full_refresh=True)
+    place.run(last, full_refresh=True)
     _must_agree(stored(place), left, past, last)
 
     if past.is_calm:
         replay(place, past, runs)
+    elif seed % 2 == 0:
+        look_back(place, past, runs[0][0], last)
 
 
 # Whether the histories are as nasty as they should be, and the second reading understands the examples

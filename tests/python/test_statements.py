@@ -35,7 +35,7 @@ def test_a_statement_is_prepared_and_says_what_it_is_for(built: Server, file: Pa
         conn.execute(
             "create temporary table bad_destinations (payout_window date, seller_id text, currency text)"
         )
-        conn.execute(sql.SQL("prepare checked as " + text.replace("%%", "%")))  # type: ignore[arg-type]
+        conn.execute(sql.SQL("prepare checked as " + text.replace("%%", "%")))
 
 
 def test_there_are_statements() -> None:

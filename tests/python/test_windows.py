@@ -1,4 +1,4 @@
-"""10,000 orders on the edges of their weeks, in five zones: each in one window, whatever zone a session is in."""
+"""10,000 orders on the edges of weeks in five zones: each in one window, whatever zone a session is in."""
 
 import json
 import os
@@ -47,6 +47,17 @@ class Calendar:
         """The windows whose edges are tried."""
         first = self.window_of(self.midnight(FIRST_DAY + 6 * DAY))
         yield from (first + 7 * number * DAY for number in range(WINDOWS))
+
+    def bounds(self, window: date) -> tuple[datetime, datetime]:
+        """When a window ends, and when its reserve closes."""
+        return self.midnight(window + 7 * DAY), self.midnight(window + (7 + RESERVE_DAYS) * DAY)
+
+    def latest_due(self) -> date:
+        """The newest window whose reserve has closed: the seller's whole balance stands there."""
+        window = self.window_of(AS_OF)
+        while self.bounds(window)[1] > AS_OF:
+            window -= 7 * DAY
+        return window
 
     def variables(self) -> dict[str, Any]:
         return {
@@ -105,7 +116,7 @@ class Project:
 
 @pytest.fixture(scope="module")
 def edges() -> dict[str, datetime]:
-    """The orders by id: first instant, last instant and end of each window of each calendar, and leap days."""
+    """The orders by id: first instant, last instant and end of each calendar's windows, and leap days."""
     found: dict[str, datetime] = {}
     for calendar in CALENDARS:
         for window in calendar.windows():
@@ -131,8 +142,8 @@ def project(
         with (
             conn.cursor() as cursor,
             cursor.copy(
-                "copy raw.orders (order_id, captured_at, seller_id, currency, gross_amount, fee_amount, status)"
-                " from stdin"
+                "copy raw.orders (order_id, captured_at, seller_id, currency, gross_amount, fee_amount,"
+                " status) from stdin"
             ) as copy,
         ):
             for order_id, captured_at in edges.items():
@@ -158,10 +169,7 @@ def test_each_order_stands_in_its_window(
     if calendar is not CALENDARS[0]:
         project.run(["run", "--select", "+settlement_lines", "+settlement_windows"], calendar)
     expected = {order_id: calendar.window_of(captured_at) for order_id, captured_at in edges.items()}
-    bounds = {
-        window: (calendar.midnight(window + 7 * DAY), calendar.midnight(window + (7 + RESERVE_DAYS) * DAY))
-        for window in set(expected.values())
-    }
+    bounds = {window: calendar.bounds(window) for window in {*expected.values(), calendar.latest_due()}}
     for session in (KIRITIMATI, NEW_YORK):
         with open_connection(module_database) as conn:
             conn.execute("select set_config('timezone', %s, false)", (session,))

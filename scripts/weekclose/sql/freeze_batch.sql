@@ -3,7 +3,7 @@ insert into payouts.batches (batch_id, payout_window, content_digest)
 select
     'W' || to_char(payout_window, 'YYYY-MM-DD') || '-G1',
     payout_window,
-    content_digest
+    payouts.batch_digest(payout_window)
 from payouts.frozen_windows
 where
     payout_window = %(window)s

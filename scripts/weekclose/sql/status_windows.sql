@@ -20,6 +20,7 @@ batches as (
         payout_window,
         batch_id,
         state,
+        content_digest,
         approved_by
     from payouts.batches
     where payout_window in (select frozen.payout_window from frozen)
@@ -33,7 +34,7 @@ select
     'frozen' as state,
     frozen.frozen_at,
     frozen.as_of as frozen_as_of,
-    frozen.content_digest,
+    coalesce(batches.content_digest, frozen.content_digest) as content_digest,
     batches.batch_id,
     batches.state as batch_state,
     batches.approved_by

@@ -1,0 +1,84 @@
+"""Monday's decisions on what was frozen: hold, release, clear, approve. The database holds the rules."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import date
+from typing import Any
+
+import psycopg
+from psycopg import Connection
+
+from weekclose.errors import NothingToDo, Refused, UsageError, WeekcloseError
+
+# The SQLSTATEs that migrations/0004_decisions.sql refuses with.
+REFUSALS: dict[str, type[WeekcloseError]] = {"WC003": Refused, "WC005": NothingToDo}
+
+
+def hold(conn: Connection[Any], sellers: Sequence[str], window: date, reason: str, actor: str) -> None:
+    """Keep sellers' payouts of a frozen window back; all of them or none.
+
+    Raises NothingToDo for a seller without a payout there or on hold already, Refused once the batch is on
+    its way, UsageError without a reason. The batch's digest moves, and an approval of it is void.
+    """
+    _require(reason)
+    with conn.transaction(), _refusals():
+        for seller in sellers:
+            conn.execute("select payouts.hold(%s, %s, %s, %s)", (window, seller, reason, actor))
+
+
+def release(conn: Connection[Any], sellers: Sequence[str], window: date, reason: str, actor: str) -> None:
+    """End holds; a payout that nothing else blocks is ready again.
+
+    Raises as `hold` does, and Refused when the payout's money has rolled into a later window.
+    """
+    _require(reason)
+    with conn.transaction(), _refusals():
+        for seller in sellers:
+            conn.execute("select payouts.release(%s, %s, %s, %s)", (window, seller, reason, actor))
+
+
+def clear(conn: Connection[Any], sellers: Sequence[str], reason: str, actor: str) -> None:
+    """Clear sellers' manual reviews, in the newest frozen window and for the runs of the next 30 days.
+
+    Raises Refused when the newest window's money has rolled or its batch is on its way.
+    """
+    _require(reason)
+    with conn.transaction(), _refusals():
+        for seller in sellers:
+            conn.execute("select payouts.clear(%s, %s, %s)", (seller, reason, actor))
+
+
+def approve(conn: Connection[Any], window: date, digest: str, actor: str) -> None:
+    """Bind `actor` to the content of a window that has this digest. Approval is not payment.
+
+    Raises Refused when the content has changed, or when the actor froze, held, released or cleared what he
+    would approve; NothingToDo when it is approved already or nothing is ready.
+    """
+    with conn.transaction(), _refusals():
+        conn.execute("select payouts.approve(%s, %s, %s)", (window, digest, actor))
+
+
+def verify_audit(conn: Connection[Any]) -> int:
+    """How many entries the audit log has. Raises WeekcloseError naming the first that was tampered with."""
+    broken, entries = conn.execute(
+        "select payouts.first_broken_audit_entry(), (select count(*) from payouts.audit_log)"
+    ).fetchone() or (None, 0)
+    if broken is not None:
+        raise WeekcloseError(f"the audit log is broken at entry {broken}: it is not what was written")
+    return int(entries)
+
+
+def _require(reason: str) -> None:
+    if not reason.strip():
+        raise UsageError("--reason is empty: say why, for those who read the audit log")
+
+
+@contextmanager
+def _refusals() -> Iterator[None]:
+    try:
+        yield
+    except psycopg.Error as error:
+        refusal = REFUSALS.get(error.sqlstate or "")
+        if refusal is None:
+            raise
+        raise refusal(error.diag.message_primary or str(error)) from error

@@ -1,0 +1,1 @@
+"""Payment rails: one small protocol and its adapters."""
