@@ -1,21 +1,42 @@
--- All that happens to an order happens to the seller and in the currency of its sale. Refunds and disputes
--- name neither: they are taken from the sale. A row here charges one seller for another's order, or adds
--- euros to dollars.
+-- All that happens to an order happens to the seller and in the currency of its sale, and a frozen claim is
+-- released where it was booked. Refunds and disputes name neither: they are taken from there. A row here
+-- charges one seller for another's order, or adds euros to dollars.
+with
+
+lines as (
+    select
+        lines.*,
+        claims.line_id is not null as releases_a_frozen_claim,
+        claims.seller_id as claimed_of,
+        claims.currency as claimed_in,
+        claims.order_window as claimed_window
+    from {{ ref('int_order_events') }} as lines
+    left join {{ source('payouts', 'frozen_lines') }} as claims
+        on lines.kind = 'dispute_closed' and claims.line_id = 'dispute_opened:' || lines.source_id
+    where lines.payout_window >= {{ first_unfrozen_window() }} and lines.kind != 'sale'
+),
+
+grounded as (
+    select
+        lines.line_id,
+        lines.seller_id,
+        lines.currency,
+        lines.order_window,
+        case when lines.releases_a_frozen_claim then lines.claimed_of else sales.seller_id end as due_of,
+        case when lines.releases_a_frozen_claim then lines.claimed_in else sales.currency end as due_in,
+        case
+            when lines.releases_a_frozen_claim then lines.claimed_window else sales.order_window
+        end as due_window
+    from lines
+    left join {{ ref('int_order_events') }} as sales
+        on sales.line_id = 'sale:' || lines.order_id and sales.unsettled_reason is null
+)
+
 select
-    lines.line_id,
-    lines.seller_id,
-    lines.currency,
-    sales.seller_id as sale_of,
-    sales.currency as sale_in
-from {{ ref('int_order_events') }} as lines
-left join {{ ref('int_order_events') }} as sales
-    on sales.line_id = 'sale:' || lines.order_id and sales.unsettled_reason is null
-where
-    lines.payout_window >= {{ first_unfrozen_window() }}
-    and lines.kind != 'sale'
-    and (
-        sales.line_id is null
-        or lines.seller_id != sales.seller_id
-        or lines.currency != sales.currency
-        or lines.order_window != sales.order_window
-    )
+    line_id,
+    seller_id,
+    currency,
+    due_of,
+    due_in
+from grounded
+where (seller_id, currency, order_window) is distinct from (due_of, due_in, due_window)

@@ -1,6 +1,6 @@
 -- An order that is confirmed or fulfilled, captured and bound to a known seller settles, with all that
--- happens to it; any other settles nothing, unless its sale is frozen. A row here is either a seller who
--- waits for his money for no reason, or money paid for an order that is none.
+-- happens to it; any other settles nothing, unless its sale is frozen, or a claim that is released. A row
+-- here is either a seller who waits for his money for no reason, or money paid for an order that is none.
 with
 
 build as (select started_at from {{ ref('int_builds') }} order by started_at desc limit 1),
@@ -8,10 +8,12 @@ build as (select started_at from {{ ref('int_builds') }} order by started_at des
 events as (
     select
         events.*,
-        frozen_lines.line_id is not null as stands_on_a_frozen_sale
+        coalesce(sales.line_id, claims.line_id) is not null as stands_on_a_frozen_line
     from {{ ref('int_order_events') }} as events
-    left join {{ source('payouts', 'frozen_lines') }} as frozen_lines
-        on frozen_lines.line_id = 'sale:' || events.order_id
+    left join {{ source('payouts', 'frozen_lines') }} as sales
+        on sales.line_id = 'sale:' || events.order_id
+    left join {{ source('payouts', 'frozen_lines') }} as claims
+        on events.kind = 'dispute_closed' and claims.line_id = 'dispute_opened:' || events.source_id
     where
         events.payout_window >= {{ first_unfrozen_window() }}
         or (events.unsettled_reason is not null and events.loaded_at >= {{ audited_since() }})
@@ -37,6 +39,6 @@ left join sellers on orders.seller_id = sellers.seller_id
 where
     (events.unsettled_reason is null)
     != (
-        events.stands_on_a_frozen_sale
+        events.stands_on_a_frozen_line
         or coalesce(orders.status in ('confirmed', 'fulfilled') and sellers.seller_id is not null, false)
     )

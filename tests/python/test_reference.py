@@ -165,7 +165,10 @@ class Place:
                 "clearance_days": terms.clearance_days,
             },
         )
-        assert report.outcome in ("frozen", "nothing_to_freeze", "not_frozen"), report.message
+        red = [result.name for result in report.red if result.status != "skipped"]
+        assert report.outcome in ("frozen", "nothing_to_freeze", "not_frozen"), (
+            f"{report.message}; red: {red}"
+        )
         return report.outcome
 
     def select(self, query: str) -> list[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """`batch`: a whole batch in one call, as an in-house gateway or the simulator takes it.
 
-The protocol is our own, so nothing of it waits for a foreign service; a new gateway is tried with the contract
-test of the adapters.
+The protocol is our own, so nothing of it waits for a foreign service; a new gateway is tried with the
+contract test of the adapters.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,6 +1,7 @@
 """The rail that the environment names, ready to use."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from dotenv import load_dotenv
 from pydantic import Field, SecretStr, ValidationError
@@ -65,12 +66,14 @@ def open_rail(settings: RailSettings, progress: Callable[[str], None] = lambda m
         loopback=settings.loopback_rail,
         limit=RollingLimit(per_minute) if per_minute else None,
     )
-    quiet = settings.max_processing_seconds
-    chosen = {} if quiet is None else {"max_processing_seconds": quiet}
+    rail: BatchRail | HalfinRail | PayPalRail
     if settings.rail == "halfin":
-        return HalfinRail(transport, key, secrets, progress=progress, **chosen)
-    if settings.rail == "paypal":
-        return PayPalRail(transport, key, secrets, **chosen)
-    for secret in secrets:
-        webhook_key(secret)
-    return BatchRail(transport, key, secrets, **chosen)
+        rail = HalfinRail(transport, key, secrets, progress=progress)
+    elif settings.rail == "paypal":
+        rail = PayPalRail(transport, key, secrets)
+    else:
+        for secret in secrets:
+            webhook_key(secret)
+        rail = BatchRail(transport, key, secrets)
+    quiet = settings.max_processing_seconds
+    return rail if quiet is None else replace(rail, max_processing_seconds=quiet)

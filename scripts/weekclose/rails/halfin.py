@@ -154,6 +154,8 @@ class HalfinRail:
                 if "idempotency" not in code:
                     return Offender(item.reference, code)
                 raise Unclear(f"{what}: the rail has seen its key with another body; a person has to look")
+            if answer.status >= 500 and answer.replayed:  # and it was not in the list
+                return Offender(item.reference, "replayed_error")
         except wire.Malformed as error:
             raise unreadable(what, answer, error) from None
         raise unclear(what, answer)

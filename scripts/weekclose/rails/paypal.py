@@ -251,20 +251,22 @@ def _batch_id(value: str) -> str:
 
 def _original(answer: Answer) -> str | None:
     """The id of the batch that this one is a duplicate of, if that is what the answer says."""
-    said = answer.read()
-    details = wire.objects(said, "details") if said.get("details") is not None else []
-    for detail in details:
+    for detail in _details(answer.read()):
         if str(detail.get("field")).upper().endswith("SENDER_BATCH_ID"):
             links = wire.objects(detail, "link") or [{}]
             return _batch_id(wire.text(links[0], "href").rpartition("/")[2])
     return None
 
 
+def _details(said: dict[str, Any]) -> list[dict[str, Any]]:
+    return wire.objects(said, "details") if said.get("details") is not None else []
+
+
 def _refusal(answer: Answer, sent: dict[str, Any]) -> Refusal:
     said = answer.read()
     items = wire.objects(sent, "items")
     offenders: dict[str, Offender] = {}
-    for detail in said.get("details") or []:
+    for detail in _details(said):
         place = _ITEM_FIELD.fullmatch(str(detail.get("field")))
         if place and int(place[1]) < len(items):
             reference = wire.text(items[int(place[1])], "sender_item_id")

@@ -182,8 +182,8 @@ class Rail(Protocol):
         """Ask what became of the batch; never moves money. Raises OutcomeUnknown."""
 
     def verify(self, headers: Mapping[str, str], raw_body: bytes) -> RailEvent:
-        """The event in a webhook. Raises SignatureInvalid or EventMalformed, OutcomeUnknown if the rail has to
-        be asked for a key and does not answer, and nothing else."""
+        """The event in a webhook. Raises SignatureInvalid or EventMalformed, OutcomeUnknown if the rail has
+        to be asked for its certificate and does not answer, and nothing else."""
 
 
 def totals(amounts: Iterable[tuple[str, Decimal]]) -> dict[str, Decimal]:

@@ -88,7 +88,7 @@ class Transport:
         )
 
     def get(self, path: str, headers: Mapping[str, str]) -> Answer:
-        """Ask. A question may be repeated, so 429 and 503 are waited out as long as the rail's wish is short."""
+        """Ask. A question may be repeated, so 429 and 503 are waited out if the rail's wish is short."""
         return self._call("GET", path, headers, None, repeat_on=(429, 503))
 
     def post(self, path: str, headers: Mapping[str, str], body: bytes) -> Answer:

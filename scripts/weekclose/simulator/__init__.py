@@ -1,0 +1,1 @@
+"""A payment rail to try things with: three protocols, one honest record, every sin on demand."""
