@@ -26,6 +26,8 @@ app = typer.Typer(
 )
 db = typer.Typer(help="The PostgreSQL server and its migrations.", no_args_is_help=True)
 app.add_typer(db, name="db")
+rail = typer.Typer(help="The payment rail to try things with.", no_args_is_help=True)
+app.add_typer(rail, name="rail")
 
 INTERRUPTED = 130
 
@@ -101,6 +103,36 @@ def db_migrate(json: AsJson = False) -> None:
         say(f"applied {name}")
     if not applied:
         say("nothing to apply")
+
+
+@rail.command("serve")
+def rail_serve(
+    faults: Annotated[
+        list[str] | None,
+        typer.Argument(help="FAULT[@OPERATION][:TIMES], like timeout@submit:2."),
+    ] = None,
+    port: Annotated[int, typer.Option(help="Port on loopback; 0: a free one.")] = 0,
+    record: Annotated[
+        Path | None, typer.Option(help="What was paid, an SQLite file.", show_default="under WEEKCLOSE_HOME")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Another seed, another chance.")] = 0,
+    chaos: Annotated[float, typer.Option(min=0, max=1, help="Share of submissions that go wrong.")] = 0,
+    webhook_url: Annotated[str | None, typer.Option(help="Where webhooks go.")] = None,
+    settle_after: Annotated[
+        float | None, typer.Option(min=0, help="Seconds after which payments complete on their own.")
+    ] = None,
+    fail_rate: Annotated[float, typer.Option(min=0, max=1, help="Share of those that fail.")] = 0,
+) -> None:
+    """A simulated rail on loopback that speaks batch, halfin and paypal, and misbehaves on demand.
+
+    The first line on stdout is its address. It accepts WEEKCLOSE_RAIL_KEY alone, if that is set, and signs
+    webhooks with the first of WEEKCLOSE_WEBHOOK_SECRETS.
+    """
+    from weekclose.settings import load_settings
+    from weekclose.simulator.serve import Wishes, serve
+
+    wishes = Wishes(port, seed, tuple(faults or ()), chaos, webhook_url, settle_after, fail_rate)
+    serve(record or load_settings().home / "rail.sqlite", wishes)
 
 
 @app.command("load")

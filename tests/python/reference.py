@@ -116,8 +116,6 @@ class Happening(NamedTuple):
     at: datetime
     rank: int
     source_id: str
-    amount: Decimal
-    fee_refund: Decimal = ZERO
 
     @property
     def kind(self) -> str:
@@ -258,14 +256,6 @@ class Marts:
     health: dict[str, Health]
 
 
-class Sale(NamedTuple):
-    """The sale that an order's other events go on from."""
-
-    seller_id: str
-    currency: str
-    order_window: date
-
-
 class Claim:
     """How much of an order is clawed back, event by event."""
 
@@ -275,26 +265,20 @@ class Claim:
         self.closed: set[str] = set()
         self.clawed = ZERO
 
-    def take(self, kind: str, source_id: str, amount: Decimal, fee_refund: Decimal = ZERO) -> Decimal:
-        """The change of what is clawed back that the event brings."""
-        self._note(kind, source_id, amount, fee_refund)
-        before = self.clawed
-        self.clawed = min(sum(self.open.values(), ZERO), max(ZERO, self.left))
-        return self.clawed - before
-
-    def take_frozen(self, line: Line) -> None:
-        """An event whose change was decided when it was frozen."""
-        self._note(line.kind, line.source_id, line.refunds or line.claim, -line.fees)
+    def take(self, line: Line) -> Line:
+        """The line with the change of what is clawed back; a frozen one keeps what it was frozen with."""
+        if line.kind == "refund":
+            self.left -= line.refunds + line.fees
+        elif line.kind == "dispute_opened" and line.source_id not in self.closed:
+            self.open[line.source_id] = line.claim
+        elif line.kind == "dispute_closed":
+            self.closed.add(line.source_id)
+            self.open.pop(line.source_id, None)
+        if not line.is_frozen:
+            rightful = min(sum(self.open.values(), ZERO), max(ZERO, self.left))
+            line = replace(line, disputes=rightful - self.clawed)
         self.clawed += line.disputes
-
-    def _note(self, kind: str, source_id: str, amount: Decimal, fee_refund: Decimal) -> None:
-        if kind == "refund":
-            self.left -= amount - fee_refund
-        elif kind == "dispute_opened" and source_id not in self.closed:
-            self.open[source_id] = amount
-        elif kind == "dispute_closed":
-            self.closed.add(source_id)
-            self.open.pop(source_id, None)
+        return line
 
 
 @dataclass
@@ -352,15 +336,16 @@ class Books:
     def _lines(self, as_of: datetime, terms: Terms) -> tuple[list[Line], list[Unsettled]]:
         lines = list(self.frozen_lines.values())
         unsettled: list[Unsettled] = []
-        happenings = sorted(self._happenings(as_of))
-        for order_id, of_order in groupby(happenings, key=lambda pair: pair[0]):
+        for order_id, of_order in groupby(sorted(self._happenings(as_of)), key=lambda pair: pair[0]):
             pending = [what for _, what in of_order if what.line_id not in self.frozen_lines]
             sale = self._sale(order_id, as_of, terms)
-            settled = [what for what in pending if sale or self._opening(what)]
-            lines += self._order_lines(self._claim(order_id, as_of), sale, order_id, settled, terms)
-            unsettled += [self._unsettled(order_id, what, as_of) for what in pending if what not in settled]
+            settled = [self._bare_line(what, self._opening(what) or sale, terms) for what in pending]
+            lines += self._order_lines(order_id, [line for line in settled if line], as_of, terms)
+            for what, line in zip(pending, settled, strict=True):
+                if line is None:
+                    unsettled.append(self._unsettled(order_id, what, as_of))
         unsettled += [
-            self._unsettled(order_id, Happening(as_of, 0, order_id, ZERO), as_of)
+            self._unsettled(order_id, Happening(as_of, 0, order_id), as_of)
             for order_id, order in self.orders.items()
             if order.captured_at is None and f"sale:{order_id}" not in self.frozen_lines
         ]
@@ -370,27 +355,15 @@ class Books:
         """(order, what happened) for each raw event up to `as_of`."""
         for order in self.orders.values():
             if order.captured_at and order.captured_at <= as_of:
-                yield (
-                    order.order_id,
-                    Happening(order.captured_at, 0, order.order_id, order.gross_amount, -order.fee_amount),
-                )
+                yield order.order_id, Happening(order.captured_at, 0, order.order_id)
         for refund in self.refunds.values():
             if refund.refunded_at <= as_of:
-                yield (
-                    refund.order_id,
-                    Happening(
-                        refund.refunded_at, 1, refund.refund_id, refund.amount, refund.fee_refund_amount
-                    ),
-                )
+                yield refund.order_id, Happening(refund.refunded_at, 1, refund.refund_id)
         for dispute in self.disputes.values():
             if dispute.opened_at <= as_of:
-                yield (
-                    dispute.order_id,
-                    Happening(dispute.opened_at, 2, dispute.dispute_id, dispute.amount),
-                )
-            if _released(dispute, as_of):
-                assert dispute.closed_at
-                closed = Happening(dispute.closed_at, 3, dispute.dispute_id, dispute.amount)
+                yield dispute.order_id, Happening(dispute.opened_at, 2, dispute.dispute_id)
+            if dispute.closed_at and _released(dispute, as_of):
+                closed = Happening(dispute.closed_at, 3, dispute.dispute_id)
                 opening = self._opening(closed)
                 yield opening.order_id if opening else dispute.order_id, closed
 
@@ -403,19 +376,31 @@ class Books:
         order = self.orders.get(order_id)
         return None if order is None or (order.captured_at and order.captured_at > as_of) else order
 
-    def _sale(self, order_id: str, as_of: datetime, terms: Terms) -> Sale | None:
-        frozen = self.frozen_lines.get(f"sale:{order_id}")
-        if frozen:
-            return Sale(frozen.seller_id, frozen.currency, frozen.order_window)
+    def _sale(self, order_id: str, as_of: datetime, terms: Terms) -> Line | None:
+        """The sale line of an order, frozen or not."""
+        line_id = f"sale:{order_id}"
         order = self._order(order_id, as_of)
-        if order is None or self._why_no_sale(order):
-            return None
+        if line_id in self.frozen_lines or order is None or self._why_no_sale(order):
+            return self.frozen_lines.get(line_id)
         assert order.captured_at and order.seller_id
-        return Sale(
-            order.seller_id,
-            order.currency,
-            terms.window_of(terms.local_date(order.captured_at)),
+        window = terms.window_of(terms.local_date(order.captured_at))
+        return Line(
+            line_id=line_id,
+            seller_id=order.seller_id,
+            currency=order.currency,
+            order_id=order_id,
+            kind="sale",
+            source_id=order_id,
+            event_at=order.captured_at,
+            order_window=window,
+            home_window=window,
+            payout_window=self._settled_in(window, terms),
+            gross=order.gross_amount,
+            fees=order.fee_amount,
         )
+
+    def _settled_in(self, home: date, terms: Terms) -> date:
+        return home if home < terms.settlement_start else max(home, self.first_unfrozen(terms))
 
     def _why_no_sale(self, order: Order) -> str:
         if order.status not in ("confirmed", "fulfilled"):
@@ -426,55 +411,50 @@ class Books:
             return "order_without_seller"
         return "" if order.seller_id in self.sellers else "order_of_unknown_seller"
 
+    def _bare_line(self, what: Happening, stands_on: Line | None, terms: Terms) -> Line | None:
+        """The line of an event but for what it claws back; it stands on the sale, or on a frozen claim."""
+        if stands_on is None or what.kind == "sale":
+            return stands_on
+        home = terms.home(stands_on.order_window, what.at)
+        line = Line(
+            line_id=what.line_id,
+            seller_id=stands_on.seller_id,
+            currency=stands_on.currency,
+            order_id=stands_on.order_id,
+            kind=what.kind,
+            source_id=what.source_id,
+            event_at=what.at,
+            order_window=stands_on.order_window,
+            home_window=home,
+            payout_window=self._settled_in(home, terms),
+        )
+        if what.kind == "refund":
+            refund = self.refunds[what.source_id]
+            return replace(line, refunds=refund.amount, fees=-refund.fee_refund_amount)
+        return replace(line, claim=self.disputes[what.source_id].amount)
+
+    def _order_lines(self, order_id: str, lines: list[Line], as_of: datetime, terms: Terms) -> Iterator[Line]:
+        """The order's lines that are not frozen, with what they claw back.
+
+        History comes first, then what is frozen as it was booked, then the rest in the order of events:
+        what arrives late finds the money where the frozen lines have left it.
+        """
+        frozen = [line for line in self.frozen_lines.values() if line.order_id == order_id]
+        history = [line for line in lines if line.payout_window < terms.settlement_start]
+        claim = self._claim(order_id, as_of)
+        for line in history + sorted(frozen, key=lambda line: (line.event_at, KINDS.index(line.kind))):
+            taken = claim.take(line)
+            if not line.is_frozen:
+                yield taken
+        for line in lines:
+            if line not in history:
+                yield claim.take(line)
+
     def _claim(self, order_id: str, as_of: datetime) -> Claim:
         sale, order = self.frozen_lines.get(f"sale:{order_id}"), self._order(order_id, as_of)
         if sale:
             return Claim(sale.gross, sale.fees)
         return Claim(order.gross_amount, order.fee_amount) if order else Claim(ZERO, ZERO)
-
-    def _order_lines(
-        self, claim: Claim, sale: Sale | None, order_id: str, pending: list[Happening], terms: Terms
-    ) -> Iterator[Line]:
-        """The order's lines that are not frozen.
-
-        History comes first, then what is frozen as it was booked, then the rest in the order of events:
-        what arrives late finds the money where the frozen lines have left it.
-        """
-        bare = [self._bare_line(order_id, what, self._opening(what) or sale, terms) for what in pending]
-        amounts = {what.line_id: (what.amount, what.fee_refund) for what in pending}
-        for line in bare:
-            if line.payout_window < terms.settlement_start:
-                yield replace(line, disputes=claim.take(line.kind, line.source_id, *amounts[line.line_id]))
-        for line in sorted(
-            self.frozen_lines.values(), key=lambda line: (line.event_at, KINDS.index(line.kind))
-        ):
-            if line.order_id == order_id:
-                claim.take_frozen(line)
-        for line in bare:
-            if line.payout_window >= terms.settlement_start:
-                yield replace(line, disputes=claim.take(line.kind, line.source_id, *amounts[line.line_id]))
-
-    def _bare_line(self, order_id: str, what: Happening, party: Line | Sale | None, terms: Terms) -> Line:
-        """A line with everything but what it claws back."""
-        assert party
-        home = party.order_window if what.kind == "sale" else terms.home(party.order_window, what.at)
-        line = Line(
-            line_id=what.line_id,
-            seller_id=party.seller_id,
-            currency=party.currency,
-            order_id=order_id,
-            kind=what.kind,
-            source_id=what.source_id,
-            event_at=what.at,
-            order_window=party.order_window,
-            home_window=home,
-            payout_window=home if home < terms.settlement_start else max(home, self.first_unfrozen(terms)),
-        )
-        if what.kind == "sale":
-            return replace(line, gross=what.amount, fees=-what.fee_refund)
-        if what.kind == "refund":
-            return replace(line, refunds=what.amount, fees=-what.fee_refund)
-        return replace(line, claim=what.amount)
 
     def _unsettled(self, order_id: str, what: Happening, as_of: datetime) -> Unsettled:
         order = self._order(order_id, as_of)

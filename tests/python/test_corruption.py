@@ -351,6 +351,7 @@ CORRUPTIONS: dict[str, list[Corruption]] = {
         Corruption(f"update {EVENTS} set seller_id = 'paid' where line_id = 'refund:open'"),
         Corruption(f"update {EVENTS} set currency = 'EUR' where line_id = 'dispute_opened:open'"),
         Corruption(f"delete from {EVENTS} where line_id = 'sale:busy 4'"),
+        Corruption(f"update {EVENTS} set seller_id = 'paid' where line_id = 'dispute_closed:won later'"),
     ],
     "assert_claw_back_is_capped": [
         Corruption(f"update {EVENTS} set disputes = disputes + 0.01 where line_id = 'dispute_opened:open'"),

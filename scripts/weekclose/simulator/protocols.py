@@ -331,8 +331,11 @@ def _paypal_submit(record: Record, request: Request, _: re.Match[str]) -> Reply:
         for item in items
     ]
     touched = record.take_on("paypal", batch_id, key, orders, "processing")
-    header = {"payout_batch_id": batch_id, "batch_status": "PENDING"}
-    header |= {"sender_batch_header": {"sender_batch_id": key}}
+    header = {
+        "payout_batch_id": batch_id,
+        "batch_status": "PENDING",
+        "sender_batch_header": {"sender_batch_id": key},
+    }
     record.keep("paypal", key, Kept(request.hash, batch_id, 201, {}))
     return Reply(201, {"batch_header": header, "links": []}, touched=tuple(touched))
 

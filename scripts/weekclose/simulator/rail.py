@@ -180,7 +180,7 @@ class SimulatedRail:
     # The control endpoint
 
     def control(self, path: str, said: dict[str, Any]) -> object:
-        """What a POST to /control/... does. Raises LookupError, ValueError or TypeError for what it cannot."""
+        """What a POST to /control/... does. Raises LookupError, ValueError or TypeError for other things."""
         actions: dict[str, Callable[[dict[str, Any]], object]] = {
             "faults": self._control_faults,
             "settle": self._control_settle,

@@ -100,6 +100,7 @@ class Record:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = threading.RLock()
         self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._db.row_factory = sqlite3.Row
         self._db.execute("pragma journal_mode = wal")
         self._db.execute("pragma synchronous = full")
         self._db.executescript(_TABLES)
@@ -135,7 +136,8 @@ class Record:
         now = timestamp()
         made = self._db.execute(
             "insert into payments (protocol, batch_id, batch_reference, reference, idempotency_key, amount,"
-            " currency, destination, status, created_at, updated_at) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " currency, destination, status, created_at, updated_at)"
+            " values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 protocol,
                 batch_id,
@@ -187,12 +189,13 @@ class Record:
                 f"select * from payments where {condition} order by payment_id",  # noqa: S608, names are ours
                 tuple(wanted.values()),
             ).fetchall()
-        return [Payment(*row[:10], bool(row[10]), *row[11:]) for row in rows]
+        return [Payment(**{**dict(row), "final": bool(row["final"])}) for row in rows]
 
     def movements(self) -> list[tuple[int, str]]:
         """(payment id, status) in the order in which they happened."""
         with self._lock:
-            return self._db.execute("select payment_id, status from movements order by 1").fetchall()
+            rows = self._db.execute("select payment_id, status from movements order by movement_id")
+            return [(payment_id, status) for payment_id, status in rows]
 
     def next_batch_id(self) -> str:
         with self.transaction():

@@ -5,6 +5,7 @@ import os
 import select
 import socket
 import struct
+import sys
 import threading
 import time
 from collections.abc import Mapping
@@ -60,15 +61,13 @@ class Simulator:
 
 
 class _Server(ThreadingHTTPServer):
-    daemon_threads = False  # the record is closed when the last request is through
+    daemon_threads = True  # an idle connection keeps nobody from stopping
     request_queue_size = 128
     rail: SimulatedRail
 
     def handle_error(self, request: object, client_address: object) -> None:
         """Broken connections are this server's trade; a bug of its own is not to be hidden."""
-        import sys
-
-        if not isinstance(sys.exception() if hasattr(sys, "exception") else sys.exc_info()[1], OSError):
+        if not (self.rail.stopping.is_set() or isinstance(sys.exc_info()[1], OSError)):
             super().handle_error(request, client_address)  # type: ignore[arg-type]
 
 
