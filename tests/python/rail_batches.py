@@ -5,8 +5,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
 from decimal import Decimal
+from functools import cache
 from pathlib import Path
 from typing import Any
+
+from Crypto.PublicKey import RSA
 
 from weekclose.rails.batch import BatchRail
 from weekclose.rails.halfin import HalfinRail
@@ -20,7 +23,7 @@ from weekclose.simulator.webhooks import SAMPLE_SECRET, SAMPLE_WEBHOOK_ID
 
 ADAPTERS = ("batch", "halfin", "paypal")
 KEY = "client-id:secret-canary"
-READ_TIMEOUT = 0.5
+READ_TIMEOUT = 0.25
 
 
 @dataclass(frozen=True)
@@ -83,8 +86,16 @@ class Bench:
         return counted
 
 
+@cache
+def _private_key() -> str:
+    """Making one takes a second."""
+    return RSA.generate(2048).export_key().decode()
+
+
 @contextmanager
 def bench(protocol: str, directory: Path, plan: Plan | None = None) -> Iterator[Bench]:
     """A simulator with a record of its own in `directory`."""
     with Simulator(directory / "rail.sqlite", plan or Plan()) as simulator:
+        if protocol == "paypal":
+            simulator.rail.record.set_note("private_key", _private_key())
         yield Bench(protocol, simulator, [])

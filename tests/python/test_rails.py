@@ -24,6 +24,7 @@ from weekclose.rails.protocol import (
     Batch,
     BatchState,
     EventMalformed,
+    Item,
     NotThere,
     RailEvent,
     Receipt,
@@ -34,11 +35,12 @@ from weekclose.rails.protocol import (
 from weekclose.rails.transport import RollingLimit, Transport
 from weekclose.rails.wire import Malformed, decimal_text, read_object
 from weekclose.simulator.protocols import private_key
-from weekclose.simulator.record import Record
 from weekclose.simulator.webhooks import Lie, message
 
 NOW = datetime(2026, 11, 17, 9, 0, tzinfo=UTC)
 SECRET, OLD_SECRET = ("whsec_" + b64encode(text * 4).decode() for text in (b"new secret", b"old secret"))
+
+PAYOUT = Item("JPO0000001", "s1", Decimal("7.50"), "EUR", "ERC-20", "seller@example.com")
 
 # After these nobody knows what the rail has done; in the second group the rail took everything on.
 UNKNOWN_UNDONE = ("error_before", "reset_before", "redirect")
@@ -347,8 +349,8 @@ def test_a_rolling_minute_holds_its_limit() -> None:
         limit.wait()
         calls.append(now[0])
         now[0] += 0.01
-    assert all(later - first >= 60 for first, later in zip(calls, calls[300:], strict=False))
-    assert calls[-1] < 185, "and no slower than it has to be"
+    gaps = [later - first for first, later in zip(calls, calls[300:], strict=False)]
+    assert 60 <= round(min(gaps), 6) <= round(max(gaps), 6) < 60.01, "and no slower than it has to be"
 
 
 # paypal: parts that count as one
@@ -492,13 +494,11 @@ MALFORMED_BODIES = [
 ]
 
 
-@pytest.mark.parametrize("raw", MALFORMED_BODIES, ids=lambda raw: repr(raw[:20]))
-def test_signed_rubbish_is_malformed_and_nothing_else(tmp_path: Path, raw: bytes) -> None:
-    record = Record(tmp_path / "key.sqlite")
-    record.close()
-    for protocol in ("batch", "halfin"):
-        with bench(protocol, tmp_path / protocol) as rail, pytest.raises(EventMalformed):
-            verifying(rail).verify(signed(rail, datetime.now(UTC), SECRET, raw), raw)
+def test_signed_rubbish_is_malformed_and_nothing_else(rail: Bench) -> None:
+    adapter = verifying(rail)
+    for raw in MALFORMED_BODIES:
+        with pytest.raises(EventMalformed):
+            adapter.verify(signed(rail, datetime.now(UTC), SECRET, raw), raw)
 
 
 HEADER_NAMES = (
@@ -618,7 +618,7 @@ def test_the_environment_names_the_rail() -> None:
         assert (opened.mode == "fan_out") == (rail == "halfin")
         assert "canary" not in repr(chosen) + repr(opened)
         with pytest.raises(OutcomeUnknown):  # nobody listens on port 9
-            opened.submit(Batch("W", NOW.date(), "k", (), b""))
+            opened.submit(Batch("W", NOW.date(), "k", (PAYOUT,), b"{}"))
     for wrong in ({"WEEKCLOSE_RAIL": "swift"}, {"WEEKCLOSE_RAIL_KEY": "canary\r\nHost: x"}):
         with pytest.raises(UsageError) as caught:
             open_rail(RailSettings(**(names | wrong)))  # type: ignore[arg-type]
@@ -666,10 +666,10 @@ def test_a_dripping_answer_is_given_up(tmp_path: Path) -> None:
 
 def test_secrets_do_not_leave_in_messages_or_logs(rail: Bench, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
-    for fault in (*UNKNOWN_UNDONE, *UNKNOWN_DONE):
-        rail.arm(fault)
+    for generation, fault in enumerate((*UNKNOWN_UNDONE, *UNKNOWN_DONE), start=1):
+        rail.arm(fault, seconds=0)
         with pytest.raises(OutcomeUnknown) as caught:
-            rail.adapter().submit(rail.batch())
+            rail.adapter().submit(rail.batch(generation=generation))
         assert KEY not in str(caught.value)
     assert "canary" not in caplog.text
     assert b64encode(KEY.encode()).decode() not in caplog.text

@@ -113,14 +113,11 @@ class HalfinRail:
                 offenders.append(made)
             else:
                 payouts[key] = made
-        gone = [
-            Offender(items[key].reference, "cancelled")
-            for key in items
-            if key in payouts and payouts[key]["status"] == "cancelled"
-        ]
+        there = [(items[key], payouts[key]) for key in items if key in payouts]
+        gone = [Offender(item.reference, "cancelled") for item, it in there if it["status"] == "cancelled"]
         if not offenders and not gone:
             return _receipt(batch, payouts)
-        self._take_back(batch, [payout for payout in payouts.values() if payout["status"] != "cancelled"])
+        self._take_back(batch, [payout for _, payout in there])
         if offenders:
             return Refusal("items_refused", f"{len(offenders)} payouts were refused", tuple(offenders))
         return Refusal("items_cancelled", f"{len(gone)} payouts were cancelled", tuple(gone))
