@@ -10,9 +10,13 @@ restated as (
         frozen_lines.line_id,
         frozen_lines.source_amount,
         case
-            when orders.status not in ('confirmed', 'fulfilled') or orders.captured_at is null then 0
-            when orders.seller_id != frozen_lines.seller_id or orders.currency != frozen_lines.currency then 0
-            else orders.gross_amount - orders.fee_amount
+            when
+                orders.status in ('confirmed', 'fulfilled')
+                and orders.captured_at <= {{ as_of() }}
+                and orders.seller_id = frozen_lines.seller_id
+                and orders.currency = frozen_lines.currency
+                then orders.gross_amount - orders.fee_amount
+            else 0
         end as raw_amount
     from {{ source('raw', 'orders') }} as orders
     inner join {{ source('payouts', 'frozen_lines') }} as frozen_lines
@@ -25,7 +29,11 @@ restated as (
     select
         frozen_lines.line_id,
         frozen_lines.source_amount,
-        refunds.fee_refund_amount - refunds.amount as raw_amount
+        case
+            when refunds.order_id = frozen_lines.order_id and refunds.refunded_at <= {{ as_of() }}
+                then refunds.fee_refund_amount - refunds.amount
+            else 0
+        end as raw_amount
     from {{ source('raw', 'refunds') }} as refunds
     inner join {{ source('payouts', 'frozen_lines') }} as frozen_lines
         on frozen_lines.line_id = 'refund:' || refunds.refund_id
@@ -37,7 +45,11 @@ restated as (
     select
         frozen_lines.line_id,
         frozen_lines.source_amount,
-        -disputes.amount as raw_amount
+        case
+            when disputes.order_id = frozen_lines.order_id and disputes.opened_at <= {{ as_of() }}
+                then -disputes.amount
+            else 0
+        end as raw_amount
     from {{ source('raw', 'disputes') }} as disputes
     inner join {{ source('payouts', 'frozen_lines') }} as frozen_lines
         on frozen_lines.line_id = 'dispute_opened:' || disputes.dispute_id

@@ -61,7 +61,7 @@ class Warehouse:
 
     def freshness(self, variables: Vars) -> list[NodeResult]:
         """Whether the sources had fresh rows at `as_of`."""
-        return self._run(["source", "freshness", "--output", str(self._home / "sources.json")], variables)
+        return self._run(["source", "freshness", "--no-write-json"], variables)
 
     def build(self, variables: Vars, *, full_refresh: bool = False) -> list[NodeResult]:
         """Build and test everything; a red test is a result, not an error.

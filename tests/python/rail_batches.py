@@ -23,7 +23,8 @@ from weekclose.simulator.webhooks import SAMPLE_SECRET, SAMPLE_WEBHOOK_ID
 
 ADAPTERS = ("batch", "halfin", "paypal")
 KEY = "client-id:secret-canary"
-READ_TIMEOUT = 0.25
+# Long enough for a busy machine, and for a rail that never answers no longer than needed.
+READ_TIMEOUT, SILENCE = 10.0, 0.5
 
 
 @dataclass(frozen=True)
@@ -38,12 +39,12 @@ class Bench:
     def rail(self) -> SimulatedRail:
         return self.simulator.rail
 
-    def adapter(self, **options: Any) -> Rail:
+    def adapter(self, read_timeout: float = READ_TIMEOUT, **options: Any) -> Rail:
         """Another process, so to say: nothing is kept between adapters."""
         transport = Transport(
             self.simulator.rail_url(self.protocol),
             loopback=True,
-            read_timeout=READ_TIMEOUT,
+            read_timeout=read_timeout,
             sleep=self.pauses.append,
         )
         if self.protocol == "halfin":

@@ -38,7 +38,7 @@ from weekclose.sunday import run_sunday
 from weekclose.warehouse import Warehouse
 
 # Together they meet every rule: see test_the_histories_meet_every_rule.
-CHOSEN_SEEDS = (0, 1, 2, 3, 8)
+CHOSEN_SEEDS = (40, 55, 216)
 ASKED_FOR = int(os.environ.get("WEEKCLOSE_SCENARIOS") or 0)
 SEEDS = range(ASKED_FOR) if ASKED_FOR else CHOSEN_SEEDS
 
@@ -397,7 +397,7 @@ def test_weeks_agree(place: Place, seed: int) -> None:
 
     if past.is_calm:
         replay(place, past, runs)
-    elif seed % 2 == 0:
+    elif seed % 8 == 0:
         look_back(place, past, runs[0][0], last)
 
 
