@@ -15,13 +15,15 @@
             "create index if not exists int_order_events_unsettled on {{ this }} (unsettled_reason)"
             " where unsettled_reason is not null",
             "create index if not exists int_order_events_breaks on {{ this }} (line_id) where has_break",
-            "{% if last_build() is none %}analyze {{ this }}{% endif %}",
+            "analyze {{ this }}{% if last_build() is not none %} (payout_window, event_at){% endif %}",
             "insert into {{ ref('int_builds') }} (as_of, started_at, settings)"
             " values ({{ as_of() }}, '{{ run_started_at.isoformat() }}', '{{ build_settings() }}')",
         ],
     )
 }}
 
+-- Every build ends with an analyze: a window that the statistics have never seen counts as one row, and is
+-- then joined row by row.
 with
 
 timeline as (select * from {{ ref('int_order_timeline') }}),

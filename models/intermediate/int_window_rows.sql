@@ -1,4 +1,11 @@
-{{ config(materialized='incremental', incremental_strategy='replace_all', full_refresh=false) }}
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='replace_all',
+        full_refresh=false,
+        post_hook='analyze {{ this }}',
+    )
+}}
 
 with
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from psycopg import Connection
+from psycopg import Connection, sql
 from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
@@ -61,7 +61,11 @@ def freeze(
             return []
         _check_marts(conn, as_of)
         _check_destinations(conn)
-        return [_freeze_window(conn, window, run_id, as_of, settings, actor) for window in windows]
+        frozen = [_freeze_window(conn, window, run_id, as_of, settings, actor) for window in windows]
+    # What reads the new window next should not plan for a single row.
+    for table in ("frozen_rows", "frozen_lines", "payouts", "account_balances"):
+        conn.execute(sql.SQL("analyze payouts.{}").format(sql.Identifier(table)))
+    return frozen
 
 
 def _check_marts(conn: Connection[Any], as_of: datetime) -> None:

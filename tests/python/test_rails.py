@@ -152,14 +152,14 @@ def test_what_is_unclear_is_never_guessed(rail: Bench, fault: str) -> None:
     assert rail.paid() == once(batch)
 
 
-@pytest.mark.parametrize("fault", [*UNKNOWN_UNDONE, *UNKNOWN_DONE])
-def test_an_unclear_look_up_is_no_answer(rail: Bench, fault: str) -> None:
+def test_an_unclear_look_up_is_no_answer(rail: Bench) -> None:
     batch = rail.batch()
     receipt = accepted(rail, batch)
-    rail.arm(fault, on="look_up")
-    with pytest.raises(OutcomeUnknown):
-        rail.adapter(patience(fault)).look_up(replace(batch, rail_batch_id=receipt.rail_batch_id))
-    assert found(rail, batch, receipt.rail_batch_id).receipt == receipt
+    for fault in (*UNKNOWN_UNDONE, *UNKNOWN_DONE):
+        rail.arm(fault, on="look_up")
+        with pytest.raises(OutcomeUnknown):
+            rail.adapter(patience(fault)).look_up(replace(batch, rail_batch_id=receipt.rail_batch_id))
+        assert found(rail, batch, receipt.rail_batch_id).receipt == receipt
 
 
 def test_a_wish_to_wait_is_obeyed_within_bounds(rail: Bench) -> None:
@@ -203,6 +203,20 @@ def test_a_kept_error_is_a_refusal_if_the_rail_has_nothing(rail: Bench) -> None:
     else:
         assert isinstance(rail.adapter().submit(rail.batch()), Refusal)
     assert rail.paid() == {}
+
+
+@pytest.mark.parametrize("fault", ["refuse", "cached_error"])
+def test_a_no_to_a_batch_that_the_rail_knows_is_no_refusal(tmp_path: Path, fault: str) -> None:
+    with bench("batch", tmp_path) as rail:
+        batch = rail.batch()
+        receipt = accepted(rail, batch)
+        rail.rail.record.forget_keys()
+        rail.arm(fault)
+        if fault == "cached_error":
+            with pytest.raises(OutcomeUnknown):
+                rail.adapter().submit(batch)
+        assert rail.adapter().submit(batch) == receipt
+        assert rail.paid() == once(batch)
 
 
 def test_forgotten_keys_do_no_harm_after_a_look_up(rail: Bench) -> None:

@@ -2,7 +2,8 @@
 
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -44,6 +45,23 @@ class SimulatedRail:
         self.stopping = threading.Event()
         self._random = Random(plan.seed)  # noqa: S311, chance and not secrecy
         self._settler: threading.Thread | None = None
+        self._inside = 0
+        self._lock = threading.Lock()
+
+    @property
+    def busy(self) -> int:
+        """How many requests are inside the rail: each of them may still do something."""
+        return self._inside
+
+    @contextmanager
+    def inside(self) -> Iterator[None]:
+        with self._lock:
+            self._inside += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._inside -= 1
 
     def start(self) -> None:
         if self.plan.settle_after is not None:
@@ -186,6 +204,7 @@ class SimulatedRail:
             "settle": self._control_settle,
             "deliver": lambda given: [asdict(each) for each in self.sender.deliver(**given)],
             "release": lambda given: {"released": self.release()},
+            "busy": lambda given: {"busy": self.busy},
             "go": lambda given: self.go.set(),
             "webhooks": self._control_webhooks,
         }

@@ -29,7 +29,7 @@ class Simulator:
         self.rail = SimulatedRail(record, plan)
         self._server = _Server(("127.0.0.1", port), _Handler)
         self._server.rail = self.rail
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 
     @property
     def url(self) -> str:
@@ -103,8 +103,11 @@ class _Handler(BaseHTTPRequestHandler):
         rail = self.server.rail
         where = rail.find(request)
         fault = rail.fault_for(where, request) if where else None
-        if fault is None or not self._sinned_before(fault):
-            self._reply(rail.answer(request, fault), fault)
+        with rail.inside():
+            if fault and self._sinned_before(fault):
+                return
+            reply = rail.answer(request, fault)
+        self._reply(reply, fault)
 
     def _sinned_before(self, fault: Fault) -> bool:
         """Whether the request ends here, with nothing done."""

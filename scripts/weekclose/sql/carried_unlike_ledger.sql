@@ -12,29 +12,42 @@ first_due as (
     order by seller_id, currency, payout_window
 ),
 
-ready as (
+positions as (
     select
         seller_id,
         currency,
-        sum(amount) as amount
+        payout_window,
+        carry_in,
+        0 as ledger
+    from first_due
+    union all
+    select
+        seller_id,
+        currency,
+        null as payout_window,
+        0 as carry_in,
+        balance as ledger
+    from payouts.account_balances
+    where account = 'seller_payable'
+    union all
+    select
+        seller_id,
+        currency,
+        null as payout_window,
+        0 as carry_in,
+        -amount as ledger
     from payouts.payouts
     where status = 'ready'
-    group by seller_id, currency
 )
 
 select
-    first_due.seller_id,
-    first_due.currency,
-    first_due.payout_window,
-    first_due.carry_in,
-    coalesce(balances.balance, 0) - coalesce(ready.amount, 0) as ledger_says
-from first_due
-left join payouts.account_balances as balances
-    on
-        first_due.seller_id = balances.seller_id
-        and first_due.currency = balances.currency
-        and balances.account = 'seller_payable'
-left join ready on first_due.seller_id = ready.seller_id and first_due.currency = ready.currency
-where first_due.carry_in <> coalesce(balances.balance, 0) - coalesce(ready.amount, 0)
-order by first_due.seller_id, first_due.currency
+    seller_id,
+    currency,
+    max(payout_window) as payout_window,
+    sum(carry_in) as carry_in,
+    sum(ledger) as ledger_says
+from positions
+group by seller_id, currency
+having count(payout_window) > 0 and sum(carry_in) <> sum(ledger)
+order by seller_id, currency
 limit 1
