@@ -11,8 +11,14 @@ lines as (
         claims.currency as claimed_in,
         claims.order_window as claimed_window
     from {{ ref('int_order_events') }} as lines
-    left join {{ source('payouts', 'frozen_lines') }} as claims
-        on lines.kind = 'dispute_closed' and claims.line_id = 'dispute_opened:' || lines.source_id
+    -- Looked up one by one: a join might read all of history.
+    left join lateral (
+        select * from {{ source('payouts', 'frozen_lines') }} as frozen_lines
+        where
+            lines.kind = 'dispute_closed'
+            and frozen_lines.line_id = 'dispute_opened:' || lines.source_id
+        limit 1
+    ) as claims on true
     where lines.payout_window >= {{ first_unfrozen_window() }} and lines.kind != 'sale'
 ),
 
@@ -28,8 +34,11 @@ grounded as (
             when lines.releases_a_frozen_claim then lines.claimed_window else sales.order_window
         end as due_window
     from lines
-    left join {{ ref('int_order_events') }} as sales
-        on sales.line_id = 'sale:' || lines.order_id and sales.unsettled_reason is null
+    left join lateral (
+        select * from {{ ref('int_order_events') }} as events
+        where events.line_id = 'sale:' || lines.order_id and events.unsettled_reason is null
+        limit 1
+    ) as sales on true
 )
 
 select

@@ -9,16 +9,22 @@ moved as (
     group by order_id
 ),
 
+-- Added up one by one: a join might read all of history.
 orders as (
     select
-        lines.order_id,
-        sum(lines.gross - lines.fees - lines.refunds) as remaining,
-        -sum(case when lines.kind like 'dispute%' then lines.source_amount else 0 end) as claimed,
-        sum(lines.disputes) as clawed_back
+        moved.order_id,
+        summed.remaining,
+        summed.claimed,
+        summed.clawed_back
     from moved
-    inner join {{ ref('int_order_events') }} as lines on moved.order_id = lines.order_id
-    where lines.unsettled_reason is null
-    group by lines.order_id
+    inner join lateral (
+        select
+            sum(lines.gross - lines.fees - lines.refunds) as remaining,
+            -sum(case when lines.kind like 'dispute%' then lines.source_amount else 0 end) as claimed,
+            sum(lines.disputes) as clawed_back
+        from {{ ref('int_order_events') }} as lines
+        where lines.order_id = moved.order_id and lines.unsettled_reason is null
+    ) as summed on true
 )
 
 select

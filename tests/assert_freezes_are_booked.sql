@@ -5,19 +5,28 @@ with
 
 freezes as (
     select
-        entries.seller_id,
+        booked.seller_id,
         cast(transactions.reference as date) as payout_window,
-        entries.currency,
-        sum(case when entries.account = 'seller_payable' then entries.amount else 0 end) as payable,
-        sum(case when entries.account = 'platform_fees' then entries.amount else 0 end) as fees,
-        sum(case when entries.account = 'sales_clearing' then entries.amount else 0 end) as cleared
+        booked.currency,
+        booked.payable,
+        booked.fees,
+        booked.cleared
     from {{ source('payouts', 'ledger_transactions') }} as transactions
-    inner join {{ source('payouts', 'ledger_entries') }} as entries
-        on transactions.transaction_id = entries.transaction_id
+    -- Added up one by one: a join might read all of the ledger.
+    inner join lateral (
+        select
+            entries.seller_id,
+            entries.currency,
+            sum(case when entries.account = 'seller_payable' then entries.amount else 0 end) as payable,
+            sum(case when entries.account = 'platform_fees' then entries.amount else 0 end) as fees,
+            sum(case when entries.account = 'sales_clearing' then entries.amount else 0 end) as cleared
+        from {{ source('payouts', 'ledger_entries') }} as entries
+        where entries.transaction_id = transactions.transaction_id
+        group by entries.seller_id, entries.currency
+    ) as booked on true
     where
         transactions.kind = 'freeze'
         and cast(transactions.reference as date) >= {{ first_audited_window() }}
-    group by entries.seller_id, transactions.reference, entries.currency
 ),
 
 frozen_rows as (

@@ -35,6 +35,11 @@ select
     frozen_lines.payout_window as frozen_in,
     open_lines.payout_window as stands_in
 from {{ ref('int_order_events') }} as open_lines
-inner join {{ source('payouts', 'frozen_lines') }} as frozen_lines
-    on open_lines.line_id = frozen_lines.line_id
+-- Looked up one by one: a join might read all of history.
+inner join lateral (
+    select frozen_lines.payout_window
+    from {{ source('payouts', 'frozen_lines') }} as frozen_lines
+    where frozen_lines.line_id = open_lines.line_id
+    limit 1
+) as frozen_lines on true
 where open_lines.payout_window >= {{ first_unfrozen_window() }}

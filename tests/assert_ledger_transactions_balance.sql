@@ -2,11 +2,16 @@
 -- auditor with: a transaction that is off has made or lost money.
 select
     booked.transaction_id,
-    entries.currency,
-    sum(entries.amount) as off_by
+    summed.currency,
+    summed.amount as off_by
 from {{ source('payouts', 'ledger_transactions') }} as booked
-left join {{ source('payouts', 'ledger_entries') }} as entries
-    on booked.transaction_id = entries.transaction_id
-where booked.booked_at >= {{ audited_since() }}
-group by booked.transaction_id, entries.currency
-having count(entries.entry_id) = 0 or sum(entries.amount) != 0
+-- Added up one by one: a join might read all of the ledger.
+left join lateral (
+    select
+        entries.currency,
+        sum(entries.amount) as amount
+    from {{ source('payouts', 'ledger_entries') }} as entries
+    where entries.transaction_id = booked.transaction_id
+    group by entries.currency
+) as summed on true
+where booked.booked_at >= {{ audited_since() }} and (summed.amount != 0 or summed.amount is null)

@@ -6,27 +6,10 @@ with
 build as (select started_at from {{ ref('int_builds') }} order by started_at desc limit 1),
 
 events as (
-    select
-        events.*,
-        coalesce(sales.line_id, claims.line_id) is not null as stands_on_a_frozen_line
-    from {{ ref('int_order_events') }} as events
-    left join {{ source('payouts', 'frozen_lines') }} as sales
-        on sales.line_id = 'sale:' || events.order_id
-    left join {{ source('payouts', 'frozen_lines') }} as claims
-        on events.kind = 'dispute_closed' and claims.line_id = 'dispute_opened:' || events.source_id
+    select * from {{ ref('int_order_events') }}
     where
-        events.payout_window >= {{ first_unfrozen_window() }}
-        or (events.unsettled_reason is not null and events.loaded_at >= {{ audited_since() }})
-),
-
-orders as (
-    select * from {{ source('raw', 'orders') }}
-    where captured_at <= {{ as_of() }} and loaded_at < (select build.started_at from build)
-),
-
-sellers as (
-    select * from {{ source('raw', 'sellers') }}
-    where loaded_at < (select build.started_at from build)
+        payout_window >= {{ first_unfrozen_window() }}
+        or (unsettled_reason is not null and loaded_at >= {{ audited_since() }})
 )
 
 select
@@ -34,11 +17,31 @@ select
     events.unsettled_reason,
     orders.status
 from events
-left join orders on events.order_id = orders.order_id
-left join sellers on orders.seller_id = sellers.seller_id
+-- Looked up one by one: a join might read all of history.
+left join lateral (
+    select * from {{ source('raw', 'orders') }} as orders
+    where orders.order_id = events.order_id
+    limit 1
+) as orders on true
+left join lateral (
+    select frozen_lines.line_id
+    from {{ source('payouts', 'frozen_lines') }} as frozen_lines
+    where
+        frozen_lines.line_id = 'sale:' || events.order_id
+        or (events.kind = 'dispute_closed' and frozen_lines.line_id = 'dispute_opened:' || events.source_id)
+    limit 1
+) as frozen on true
+left join {{ source('raw', 'sellers') }} as sellers on orders.seller_id = sellers.seller_id
 where
     (events.unsettled_reason is null)
     != (
-        events.stands_on_a_frozen_line
-        or coalesce(orders.status in ('confirmed', 'fulfilled') and sellers.seller_id is not null, false)
+        frozen.line_id is not null
+        or coalesce(
+            orders.status in ('confirmed', 'fulfilled')
+            and orders.captured_at <= {{ as_of() }}
+            and sellers.seller_id is not null,
+            false
+        )
     )
+    -- What arrived while the build was running is the next one's.
+    and coalesce(greatest(orders.loaded_at, sellers.loaded_at) < (select build.started_at from build), true)

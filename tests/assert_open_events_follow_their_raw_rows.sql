@@ -13,6 +13,7 @@ events as (
         or (unsettled_reason is not null and loaded_at >= {{ audited_since() }})
 ),
 
+-- Raw rows are looked up one by one: a join might read all of history.
 compared as (
     select
         events.line_id,
@@ -27,7 +28,11 @@ compared as (
             or (events.gross = orders.gross_amount and events.fees = orders.fee_amount)
         ) as is_faithful
     from events
-    left join {{ source('raw', 'orders') }} as orders on events.source_id = orders.order_id
+    left join lateral (
+        select * from {{ source('raw', 'orders') }} as orders
+        where orders.order_id = events.source_id
+        limit 1
+    ) as orders on true
     where events.kind = 'sale'
     union all
     select
@@ -42,7 +47,11 @@ compared as (
             or (events.refunds = refunds.amount and events.fees = -refunds.fee_refund_amount)
         ) as is_faithful
     from events
-    left join {{ source('raw', 'refunds') }} as refunds on events.source_id = refunds.refund_id
+    left join lateral (
+        select * from {{ source('raw', 'refunds') }} as refunds
+        where refunds.refund_id = events.source_id
+        limit 1
+    ) as refunds on true
     where events.kind = 'refund'
     union all
     select
@@ -54,7 +63,11 @@ compared as (
         and events.event_at = disputes.opened_at
         and events.source_amount = -disputes.amount as is_faithful
     from events
-    left join {{ source('raw', 'disputes') }} as disputes on events.source_id = disputes.dispute_id
+    left join lateral (
+        select * from {{ source('raw', 'disputes') }} as disputes
+        where disputes.dispute_id = events.source_id
+        limit 1
+    ) as disputes on true
     where events.kind = 'dispute_opened'
     union all
     select
@@ -65,7 +78,11 @@ compared as (
         and disputes.closed_at <= {{ as_of() }}
         and events.event_at = disputes.closed_at as is_faithful
     from events
-    left join {{ source('raw', 'disputes') }} as disputes on events.source_id = disputes.dispute_id
+    left join lateral (
+        select * from {{ source('raw', 'disputes') }} as disputes
+        where disputes.dispute_id = events.source_id
+        limit 1
+    ) as disputes on true
     where events.kind = 'dispute_closed'
 )
 

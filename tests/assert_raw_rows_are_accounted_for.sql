@@ -51,6 +51,11 @@ select
     expected.kind,
     expected.source_id
 from expected
-left join {{ ref('int_order_events') }} as events
-    on events.line_id = expected.kind || ':' || expected.source_id
-where events.line_id is null
+-- Looked up one by one: a join might read all of history.
+left join lateral (
+    select events.line_id
+    from {{ ref('int_order_events') }} as events
+    where events.line_id = expected.kind || ':' || expected.source_id
+    limit 1
+) as found on true
+where found.line_id is null

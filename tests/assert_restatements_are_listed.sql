@@ -5,6 +5,7 @@ with
 
 build as (select started_at from {{ ref('int_builds') }} order by started_at desc limit 1),
 
+-- Frozen lines are looked up one by one: a join might read all of history.
 restated as (
     select
         frozen_lines.line_id,
@@ -19,8 +20,11 @@ restated as (
             else 0
         end as raw_amount
     from {{ source('raw', 'orders') }} as orders
-    inner join {{ source('payouts', 'frozen_lines') }} as frozen_lines
-        on frozen_lines.line_id = 'sale:' || orders.order_id
+    inner join lateral (
+        select * from {{ source('payouts', 'frozen_lines') }} as frozen_lines
+        where frozen_lines.line_id = 'sale:' || orders.order_id
+        limit 1
+    ) as frozen_lines on true
     where
         orders.loaded_at >= {{ audited_since() }}
         and orders.loaded_at < (select build.started_at from build)
@@ -35,8 +39,11 @@ restated as (
             else 0
         end as raw_amount
     from {{ source('raw', 'refunds') }} as refunds
-    inner join {{ source('payouts', 'frozen_lines') }} as frozen_lines
-        on frozen_lines.line_id = 'refund:' || refunds.refund_id
+    inner join lateral (
+        select * from {{ source('payouts', 'frozen_lines') }} as frozen_lines
+        where frozen_lines.line_id = 'refund:' || refunds.refund_id
+        limit 1
+    ) as frozen_lines on true
     where
         refunds.loaded_at >= {{ audited_since() }}
         and refunds.loaded_at < (select build.started_at from build)
@@ -51,8 +58,11 @@ restated as (
             else 0
         end as raw_amount
     from {{ source('raw', 'disputes') }} as disputes
-    inner join {{ source('payouts', 'frozen_lines') }} as frozen_lines
-        on frozen_lines.line_id = 'dispute_opened:' || disputes.dispute_id
+    inner join lateral (
+        select * from {{ source('payouts', 'frozen_lines') }} as frozen_lines
+        where frozen_lines.line_id = 'dispute_opened:' || disputes.dispute_id
+        limit 1
+    ) as frozen_lines on true
     where
         disputes.loaded_at >= {{ audited_since() }}
         and disputes.loaded_at < (select build.started_at from build)
