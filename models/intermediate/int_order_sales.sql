@@ -1,3 +1,6 @@
+{#- A few touched orders are looked up one by one, because a join to them might read all of history; where all
+    orders are touched, a join is right. #}
+{%- set is_full = last_build() is none %}
 -- What the events of a touched order stand on: its sale as frozen, else as the raw order says, else why
 -- there is none.
 with
@@ -29,7 +32,15 @@ judged as (
             when sellers.seller_id is null then 'order_of_unknown_seller'
         end as reason
     from touched
+    {% if is_full %}
     left join orders on touched.order_id = orders.order_id
+    {% else %}
+    left join lateral (
+        select * from orders
+        where orders.order_id = touched.order_id
+        limit 1
+    ) as orders on true
+    {% endif %}
     left join sellers on orders.seller_id = sellers.seller_id
 )
 
@@ -50,4 +61,12 @@ select
     end as raw_amount,
     judged.loaded_at
 from judged
+{% if is_full %}
 left join frozen_sales on judged.order_id = frozen_sales.order_id
+{% else %}
+left join lateral (
+    select * from frozen_sales
+    where frozen_sales.line_id = 'sale:' || judged.order_id
+    limit 1
+) as frozen_sales on true
+{% endif %}
