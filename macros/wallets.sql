@@ -5,6 +5,7 @@
             when 'TRC-20' then {{ address }} ~ '^T[1-9A-HJ-NP-Za-km-z]{33}$'
             when 'ERC-20' then {{ address }} ~ '^0x[0-9A-Fa-f]{40}$'
             when 'SPL' then {{ address }} ~ '^[1-9A-HJ-NP-Za-km-z]{32,44}$'
+            when 'PAYPAL' then {{ address }} ~ '^([^@[:space:]]{1,64}@[^@[:space:].]+([.][^@[:space:].]+)+|[2-9A-HJ-NP-Z]{13})$'
         end,
         false
     )

@@ -1,7 +1,8 @@
 -- A payout is its lines, plus what the payout before left in the balance, less what it leaves itself;
 -- where it takes over the lines of payouts that were not paid, what those had left is in the balance
 -- already. From a payout one query must reach every order it pays for: a row here is money that cannot be
--- traced.
+-- traced. Where a payment that the rail made after all has come between, the lines are paid twice, and no
+-- sum of theirs explains what is left to pay.
 with
 
 payouts as (
@@ -21,8 +22,11 @@ explained as (
     select
         payouts.payout_number,
         payouts.seller_id,
+        payouts.currency,
         payouts.amount,
+        payouts.created_at,
         payouts.carry_out,
+        payout_before.payout_window as window_before,
         coalesce(covered.amount, 0) as covered,
         coalesce(payout_before.carry_out, 0) as left_before,
         coalesce(taken_over.left_over, 0) as left_by_unpaid
@@ -33,7 +37,9 @@ explained as (
         where payout_lines.payout_number = payouts.payout_number
     ) as covered on true
     left join lateral (
-        select frozen_rows.carry_out
+        select
+            frozen_rows.payout_window,
+            frozen_rows.carry_out
         from {{ source('payouts', 'payouts') }} as earlier
         inner join {{ source('payouts', 'frozen_rows') }} as frozen_rows
             on
@@ -87,4 +93,31 @@ select
     left_by_unpaid,
     carry_out
 from explained
-where amount != covered + left_before - left_by_unpaid - carry_out
+where
+    amount != covered + left_before - left_by_unpaid - carry_out
+    and not exists (
+        select from {{ ref('int_late_payments') }} as late_payments
+        inner join {{ source('payouts', 'ledger_entries') }} as entries
+            on late_payments.payout_number = entries.payout_number
+        inner join {{ source('payouts', 'ledger_transactions') }} as transactions
+            on entries.transaction_id = transactions.transaction_id
+        where
+            late_payments.seller_id = explained.seller_id
+            and late_payments.currency = explained.currency
+            and transactions.booked_at <= explained.created_at
+            -- Since the oldest payout that this one builds on.
+            and transactions.booked_at > (
+                select min(earlier.created_at) from {{ source('payouts', 'payouts') }} as earlier
+                where
+                    earlier.seller_id = explained.seller_id
+                    and earlier.currency = explained.currency
+                    and earlier.payout_window >= least(
+                        explained.window_before,
+                        (
+                            select min(coverage.payout_window)
+                            from {{ source('payouts', 'payout_coverage') }} as coverage
+                            where coverage.payout_number = explained.payout_number
+                        )
+                    )
+            )
+    )

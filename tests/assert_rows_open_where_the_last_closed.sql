@@ -1,7 +1,7 @@
 -- A seller's row begins with what his row before left, plus payouts of earlier windows that were not paid
--- after all. A row here means that money appeared or vanished between two weeks. Between open rows the
--- build decides and the sum is exact; a payout can fail or come back weeks later, so between frozen rows
--- its money may come in any later step.
+-- after all, less those that had been paid nevertheless. A row here means that money appeared or vanished
+-- between two weeks. Between open rows the build decides and the sum is exact; a payout can fail or come
+-- back weeks later, so between frozen rows its money may come, or go, in any later step.
 with
 
 windows as (
@@ -38,16 +38,34 @@ select
     steps.step
 from steps
 left join lateral (
-    select
-        coalesce(sum(payouts.amount) filter (where payouts.status != 'awaiting_reconciliation'), 0) as rolled,
-        coalesce(sum(payouts.amount) filter (where payouts.status = 'awaiting_reconciliation'), 0) as disputed
+    select coalesce(sum(payouts.amount), 0) as amount
     from {{ source('payouts', 'payouts') }} as payouts
     where
         payouts.seller_id = steps.seller_id
         and payouts.currency = steps.currency
         and payouts.payout_window <= steps.previous_window
-        and payouts.status in ('blocked', 'failed', 'returned', 'awaiting_reconciliation')
+        and payouts.status in ('blocked', 'failed', 'returned')
 ) as unpaid on not steps.is_exact
+-- Their money came back, left again, and may have come back once more.
+left join lateral (
+    select
+        coalesce(sum(late_payments.amount), 0) as amount,
+        coalesce(
+            sum(late_payments.amount) filter (
+                where late_payments.status in ('paid', 'awaiting_reconciliation')
+            ),
+            0
+        ) as amount_gone
+    from {{ ref('int_late_payments') }} as late_payments
+    where
+        late_payments.seller_id = steps.seller_id
+        and late_payments.currency = steps.currency
+        and late_payments.payout_window <= steps.previous_window
+) as late on not steps.is_exact
 where
     steps.step != 0
-    and (steps.is_exact or steps.step > unpaid.rolled or steps.step < -unpaid.disputed)
+    and (
+        steps.is_exact
+        or steps.step > unpaid.amount + late.amount_gone
+        or steps.step < -late.amount
+    )

@@ -1,7 +1,8 @@
 -- What the ledger owes a seller and has not promised is what his frozen rows say: what they began with,
 -- plus their cash, less every payout that is ready, on its way or paid. Rows and ledger are written by
 -- different statements. A row here means that one of the two is wrong, and the next carry_in with it. A
--- payout that failed or came back after the rows looked at here were frozen explains itself.
+-- payout that failed or came back, or had been paid nevertheless, after the rows looked at here were frozen
+-- explains itself.
 with
 
 frozen_rows as (
@@ -67,15 +68,23 @@ select
     differences.difference
 from differences
 left join lateral (
-    select
-        coalesce(sum(payouts.amount) filter (where payouts.status != 'awaiting_reconciliation'), 0) as rolled,
-        coalesce(sum(payouts.amount) filter (where payouts.status = 'awaiting_reconciliation'), 0) as disputed
+    select coalesce(sum(payouts.amount), 0) as amount
     from {{ source('payouts', 'payouts') }} as payouts
     where
         payouts.seller_id = differences.seller_id
         and payouts.currency = differences.currency
         and payouts.payout_window < {{ first_audited_window() }}
-        and payouts.status in ('blocked', 'failed', 'returned', 'awaiting_reconciliation')
+        and payouts.status in ('blocked', 'failed', 'returned')
         and payouts.status_changed_at >= {{ audited_since() }}
-) as older on true
-where differences.difference > older.rolled or differences.difference < -older.disputed
+) as unpaid on true
+left join lateral (
+    select coalesce(sum(late_payments.amount), 0) as amount
+    from {{ ref('int_late_payments') }} as late_payments
+    where
+        late_payments.seller_id = differences.seller_id
+        and late_payments.currency = differences.currency
+        and late_payments.payout_window < {{ first_audited_window() }}
+        and late_payments.status in ('paid', 'awaiting_reconciliation')
+        and late_payments.reopened_at >= {{ audited_since() }}
+) as late on true
+where differences.difference > unpaid.amount or differences.difference < -late.amount

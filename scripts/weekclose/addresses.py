@@ -1,4 +1,4 @@
-"""Wallet addresses of the three rails: whether one is well-formed, and valid ones to try things with."""
+"""Addresses that the rails pay to: whether one is well-formed, and valid ones to try things with."""
 
 import re
 from collections.abc import Callable
@@ -7,13 +7,16 @@ from hashlib import sha256
 import base58
 from eth_hash.backends.pycryptodome import keccak256
 
-RAILS = ("TRC-20", "ERC-20", "SPL")
+RAILS = ("TRC-20", "ERC-20", "SPL", "PAYPAL")
 
 # The decoder ignores trailing white space and takes quadratic time: form and length are judged before it.
 _BASE58 = "[1-9A-HJ-NP-Za-km-z]"
 _TRON_FORM = re.compile(f"T{_BASE58}{{33}}", re.ASCII)
 _ETHEREUM_FORM = re.compile("0x[0-9a-fA-F]{40}", re.ASCII)
 _SOLANA_FORM = re.compile(f"{_BASE58}{{32,44}}", re.ASCII)
+
+# Rough on purpose: whether a mailbox exists, only PayPal knows. Its own ids have 13 characters.
+_PAYPAL_FORM = re.compile(r"[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)+|[2-9A-HJ-NP-Z]{13}")
 
 _TRON_PREFIX = b"\x41"
 
@@ -24,7 +27,12 @@ def check_destination(rail: str, address: str) -> str | None:
     The checksum counts where the address carries one: always on TRC-20, on ERC-20 when the letters are of
     mixed case (EIP-55), never on SPL, whose addresses have none.
     """
-    checks = {"TRC-20": _check_tron, "ERC-20": _check_ethereum, "SPL": _check_solana}
+    checks = {
+        "TRC-20": _check_tron,
+        "ERC-20": _check_ethereum,
+        "SPL": _check_solana,
+        "PAYPAL": _check_paypal,
+    }
     check = checks.get(rail)
     return check(address) if check else f"the rail {rail!r} is not known"
 
@@ -38,6 +46,7 @@ def sample_destination(rail: str, seed: bytes) -> str:
         "TRC-20": lambda digest: base58.b58encode_check(_TRON_PREFIX + digest[:20]).decode(),
         "ERC-20": lambda digest: "0x" + _mixed_case(digest[:20].hex()),
         "SPL": lambda digest: base58.b58encode(digest).decode(),
+        "PAYPAL": lambda digest: f"{digest[:8].hex()}@example.com",
     }
     return makers[rail](sha256(seed).digest())
 
@@ -68,6 +77,12 @@ def _check_solana(address: str) -> str | None:
         return "not an SPL address: those are 32 to 44 base58 characters"
     length = len(base58.b58decode(address))
     return None if length == 32 else f"not an SPL address: it holds {length} bytes instead of 32"
+
+
+def _check_paypal(address: str) -> str | None:
+    if len(address) > 127 or not _PAYPAL_FORM.fullmatch(address):
+        return "not a PayPal account: those are an e-mail address or a PayPal id"
+    return None
 
 
 def _mixed_case(digits: str) -> str:

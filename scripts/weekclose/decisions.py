@@ -1,17 +1,13 @@
 """Monday's decisions on what was frozen: hold, release, clear, approve. The database holds the rules."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
-import psycopg
 from psycopg import Connection
 
-from weekclose.errors import NothingToDo, Refused, UsageError, WeekcloseError
-
-# The SQLSTATEs that migrations/0004_decisions.sql refuses with.
-REFUSALS: dict[str, type[WeekcloseError]] = {"WC003": Refused, "WC005": NothingToDo}
+from weekclose.errors import UsageError, WeekcloseError
+from weekclose.refusals import refusals
 
 
 def hold(conn: Connection[Any], sellers: Sequence[str], window: date, reason: str, actor: str) -> None:
@@ -21,7 +17,7 @@ def hold(conn: Connection[Any], sellers: Sequence[str], window: date, reason: st
     its way, UsageError without a reason. The batch's digest moves, and an approval of it is void.
     """
     _require(reason)
-    with conn.transaction(), _refusals():
+    with conn.transaction(), refusals():
         for seller in sellers:
             conn.execute("select payouts.hold(%s, %s, %s, %s)", (window, seller, reason, actor))
 
@@ -32,7 +28,7 @@ def release(conn: Connection[Any], sellers: Sequence[str], window: date, reason:
     Raises as `hold` does, and Refused when the payout's money has rolled into a later window.
     """
     _require(reason)
-    with conn.transaction(), _refusals():
+    with conn.transaction(), refusals():
         for seller in sellers:
             conn.execute("select payouts.release(%s, %s, %s, %s)", (window, seller, reason, actor))
 
@@ -43,7 +39,7 @@ def clear(conn: Connection[Any], sellers: Sequence[str], reason: str, actor: str
     Raises Refused when the newest window's money has rolled or its batch is on its way.
     """
     _require(reason)
-    with conn.transaction(), _refusals():
+    with conn.transaction(), refusals():
         for seller in sellers:
             conn.execute("select payouts.clear(%s, %s, %s)", (seller, reason, actor))
 
@@ -54,8 +50,18 @@ def approve(conn: Connection[Any], window: date, digest: str, actor: str) -> Non
     Raises Refused when the content has changed, or when the actor froze, held, released or cleared what he
     would approve; NothingToDo when it is approved already or nothing is ready.
     """
-    with conn.transaction(), _refusals():
+    with conn.transaction(), refusals():
         conn.execute("select payouts.approve(%s, %s, %s)", (window, digest, actor))
+
+
+def order_resend(conn: Connection[Any], window: date, digest: str, actor: str) -> None:
+    """Order that a batch is sent once more although the rail may have forgotten its key.
+
+    For after the rail was asked, by a person, whether it has it. Raises NothingToDo when no batch of the
+    window has an unknown outcome, Refused for another digest or for who submitted it.
+    """
+    with conn.transaction(), refusals():
+        conn.execute("select payouts.order_resend(%s, %s, %s)", (window, digest, actor))
 
 
 def verify_audit(conn: Connection[Any]) -> int:
@@ -68,17 +74,14 @@ def verify_audit(conn: Connection[Any]) -> int:
     return int(entries)
 
 
+def acts_as(conn: Connection[Any]) -> str | None:
+    """The one name under which this login can act; None when it owns the tables and is believed."""
+    row = conn.execute(
+        "select session_user::text where not pg_has_role(session_user, 'weekclose_owner', 'member')"
+    ).fetchone()
+    return row[0] if row else None
+
+
 def _require(reason: str) -> None:
     if not reason.strip():
         raise UsageError("--reason is empty: say why, for those who read the audit log")
-
-
-@contextmanager
-def _refusals() -> Iterator[None]:
-    try:
-        yield
-    except psycopg.Error as error:
-        refusal = REFUSALS.get(error.sqlstate or "")
-        if refusal is None:
-            raise
-        raise refusal(error.diag.message_primary or str(error)) from error

@@ -48,7 +48,7 @@ def _print_rich(columns: Sequence[str], cells: list[list[str]], numeric: list[bo
     for row in cells:
         table.add_row(*(Text(cell) for cell in row))  # a seller's name is not markup
     console = Console()
-    if console.measure(table).maximum > console.width:
+    if console.measure(table, options=console.options.update(width=10_000)).maximum > console.width:
         return False
     console.print(table)
     return True

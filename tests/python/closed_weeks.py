@@ -93,18 +93,20 @@ def _load(conn: Connection[Any]) -> None:
 
 def _after_the_first(conn: Connection[Any]) -> None:
     """Payouts go out, fay's fails; an order arrives late, another one is corrected."""
-    for seller_id in ("anna", "eve", "fay", "gil"):
-        _move(conn, seller_id, "submit", "submitted", "seller_payable", "payouts_in_transit")
+    conn.execute(
+        "select payouts.move(array_agg(payout_number), 'submitted', 'Tuesday') from payouts.payouts"
+        " where seller_id in ('anna', 'eve', 'fay', 'gil')"
+    )
     for seller_id in ("anna", "eve"):
-        _move(conn, seller_id, "pay", "paid", "payouts_in_transit", "payouts_paid")
-    _move(conn, "fay", "fail", "failed", "payouts_in_transit", "seller_payable")
+        _rail_says(conn, seller_id, "completed")
+    _rail_says(conn, "fay", "failed")
     _order(conn, "a3", "anna", "2026-10-28 10:00-04", "50.00", "5.00")
     conn.execute("update raw.orders set gross_amount = 160, loaded_at = now() where order_id = 'b1'")
 
 
 def _after_the_second(conn: Connection[Any]) -> None:
     """gil's payout of the first window fails after the second one was frozen without its money."""
-    _move(conn, "gil", "fail", "failed", "payouts_in_transit", "seller_payable")
+    _rail_says(conn, "gil", "failed")
 
 
 def _order(
@@ -121,36 +123,11 @@ def _order(
     )
 
 
-def _move(conn: Connection[Any], seller_id: str, kind: str, status: str, source: str, target: str) -> None:
-    """What the rail's answer books, for the payout of the first window."""
+def _rail_says(conn: Connection[Any], seller_id: str, status: str) -> None:
+    """Its final word on the payout of the first window."""
+    reason = "account closed" if status == "failed" else None
     conn.execute(
-        """
-        with moved as (
-            update payouts.payouts
-            set
-                status = %(status)s,
-                status_changed_at = now(),
-                failure_reason = case when %(status)s = 'failed' then 'account closed' end,
-                external_reference = case when %(status)s = 'paid' then 'TX-' || payout_number end
-            where seller_id = %(seller)s and payout_window = '2026-10-25'
-            returning payout_number, seller_id, currency, amount
-        ),
-
-        booked as (
-            insert into payouts.ledger_transactions (kind, reference)
-            select %(kind)s, payout_number from moved
-            returning transaction_id
-        )
-
-        insert into payouts.ledger_entries (
-            transaction_id, account, seller_id, currency, amount, payout_number
-        )
-        select transaction_id, side.account, seller_id, currency, side.amount, payout_number
-        from booked
-        cross join moved
-        cross join lateral (
-            values (%(source)s, -moved.amount), (%(target)s, moved.amount)
-        ) as side (account, amount)
-        """,
-        {"seller": seller_id, "kind": kind, "status": status, "source": source, "target": target},
+        "select payouts.conclude(payout_number, %s, amount, 'TX-' || payout_number, null, %s, '', 'tester')"
+        " from payouts.payouts where seller_id = %s and payout_window = '2026-10-25'",
+        (status, reason, seller_id),
     )

@@ -145,7 +145,11 @@ def _rail(payout: Payout, dice: Random) -> Iterator[Payout]:
         elif chance < 0.85:
             yield replace(payout, status="awaiting_reconciliation")
     elif payout.status == "awaiting_reconciliation" and chance < 0.5:
-        yield replace(payout, status="paid")
+        # One that had failed or come back may have rolled: a person does not pay it a second time.
+        yield replace(payout, status="failed" if payout.failure_reason else "paid")
+    elif payout.status in ("failed", "returned") and chance < 0.25:
+        # The rail says that it has paid after all.
+        yield replace(payout, status="awaiting_reconciliation")
     elif payout.status == "paid" and chance < 0.15:
         yield replace(payout, status="returned", failure_reason="sent back")
 

@@ -17,6 +17,7 @@ from weekclose.rails.paypal import PayPalRail
 from weekclose.rails.protocol import Batch, Item, Rail
 from weekclose.rails.transport import Transport
 from weekclose.simulator.faults import Fault
+from weekclose.simulator.protocols import Request, Route
 from weekclose.simulator.rail import Plan, SimulatedRail
 from weekclose.simulator.server import Simulator
 from weekclose.simulator.webhooks import SAMPLE_SECRET, SAMPLE_WEBHOOK_ID
@@ -29,11 +30,13 @@ READ_TIMEOUT, SILENCE = 10.0, 0.5
 
 @dataclass(frozen=True)
 class Bench:
-    """A rail, its simulator, and the seconds that the adapter was made to wait (it does not really)."""
+    """A rail, its simulator, the seconds that the adapter was made to wait (it does not really), and every
+    request that reached the rail."""
 
     protocol: str
     simulator: Simulator
     pauses: list[float]
+    requests: list[Request]
 
     @property
     def rail(self) -> SimulatedRail:
@@ -78,6 +81,11 @@ class Bench:
     def arm(self, fault: str, **details: Any) -> None:
         self.rail.faults.arm(Fault(fault, **details))
 
+    def sent(self) -> list[bytes]:
+        """The bodies of the submissions that reached the rail, whatever became of them."""
+        found = ((self.rail.find(request), request.body) for request in self.requests)
+        return [body for route, body in found if route and route.operation == "submit"]
+
     def paid(self) -> dict[str, int]:
         """How many live payments the rail's own record has for each payout."""
         counted: dict[str, int] = {}
@@ -99,4 +107,17 @@ def bench(protocol: str, directory: Path, plan: Plan | None = None) -> Iterator[
     with Simulator(directory / "rail.sqlite", plan or Plan()) as simulator:
         if protocol == "paypal":
             simulator.rail.record.set_note("private_key", _private_key())
-        yield Bench(protocol, simulator, [])
+        yield Bench(protocol, simulator, [], _noted(simulator.rail))
+
+
+def _noted(rail: SimulatedRail) -> list[Request]:
+    """A list that every request of the rail will be in."""
+    requests: list[Request] = []
+    fault_for = rail.fault_for
+
+    def note(where: Route, request: Request) -> Fault | None:
+        requests.append(request)
+        return fault_for(where, request)
+
+    rail.fault_for = note  # type: ignore[method-assign]
+    return requests

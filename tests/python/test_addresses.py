@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from weekclose.addresses import check_destination, sample_destination
 
 BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-RAILS = ("TRC-20", "ERC-20", "SPL")
+RAILS = ("TRC-20", "ERC-20", "SPL", "PAYPAL")
 USDT_ON_TRON = "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t"
 
 # The test cases printed in EIP-55: all capitals, all small letters, mixed.

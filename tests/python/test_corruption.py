@@ -18,6 +18,7 @@ from psycopg.errors import (
     CheckViolation,
     ExclusionViolation,
     ForeignKeyViolation,
+    LockNotAvailable,
     RestrictViolation,
     UniqueViolation,
 )
@@ -95,38 +96,42 @@ MARKETPLACE = f"""
     ('won later', 'disputed 3', 100, 'fraud', 'won', '2026-12-01Z', '2026-12-02Z');
 """
 
-# What the week after a freeze brings: one payout is paid, one fails and comes back, one seller is unblocked,
-# an order arrives late, another is corrected when it is too late; and what people decide meanwhile.
+# What the week after a freeze brings: a batch is refused and leaves again, one payout is paid, one fails and
+# comes back, whatever an event said of it; one seller is unblocked, an order arrives late, another is
+# corrected when it is too late; and what people decide meanwhile.
 BETWEEN_THE_NIGHTS = """
-    with moves (seller_id, kind, source, target, status, position) as (
-        values
-        ('busy', 'submit', 'seller_payable', 'payouts_in_transit', 'submitted', 1),
-        ('paid', 'submit', 'seller_payable', 'payouts_in_transit', 'submitted', 2),
-        ('paid', 'pay', 'payouts_in_transit', 'payouts_paid', 'paid', 3),
-        ('failed', 'submit', 'seller_payable', 'payouts_in_transit', 'submitted', 4),
-        ('failed', 'fail', 'payouts_in_transit', 'seller_payable', 'failed', 5)
-    ),
-    booked as (
-        insert into payouts.ledger_transactions (kind, reference)
-        select moves.kind, payouts.payout_number
-        from moves inner join payouts.payouts using (seller_id)
-        order by moves.position
-        returning *
-    ),
-    entries as (
-        insert into payouts.ledger_entries
-        (transaction_id, account, seller_id, currency, amount, payout_number)
-        select booked.transaction_id, side.account, payouts.seller_id, payouts.currency,
-            side.sign * payouts.amount, payouts.payout_number
-        from booked
-        inner join payouts.payouts on booked.reference = payouts.payout_number
-        inner join moves on payouts.seller_id = moves.seller_id and booked.kind = moves.kind
-        cross join lateral (values (moves.source, -1), (moves.target, 1)) as side (account, sign)
-    )
-    update payouts.payouts
-    set status = last.status, status_changed_at = now()
-    from (select distinct on (seller_id) * from moves order by seller_id, position desc) as last
-    where payouts.seller_id = last.seller_id;
+    do $$
+    declare
+        digest text := (select content_digest from payouts.batches);
+        paid payouts.payouts;
+        failed payouts.payouts;
+    begin
+        select * into paid from payouts.payouts where seller_id = 'paid';
+        select * into failed from payouts.payouts where seller_id = 'failed';
+        perform payouts.approve('2026-11-01', digest, 'anna');
+        perform payouts.claim_batch('W2026-11-01-G1', digest, 'batch', 'first', 'olga');
+        perform payouts.take_refusal('W2026-11-01-G1', '{"message": "come again"}', 'olga');
+        perform payouts.approve('2026-11-01', digest, 'anna');
+        perform payouts.claim_batch('W2026-11-01-G2', digest, 'batch', 'second', 'olga');
+        perform payouts.take_receipt('W2026-11-01-G2', 'receipt', 'olga');
+        perform payouts.apply_event(payouts.receive_event(
+            'batch', told.id, 'payout.completed', 'completed', told.payout_number, told.amount, 'USD', 'TX',
+            null, null, now(), told.proves, ''
+        ), 'rail')
+        from (
+            values
+            ('once', paid.payout_number, paid.amount, true),
+            ('twice', paid.payout_number, paid.amount, true),
+            ('untrue', failed.payout_number, failed.amount, false)
+        ) as told (id, payout_number, amount, proves);
+        perform payouts.confirm(
+            'W2026-11-01-G2', clock_timestamp(), jsonb_build_array(jsonb_build_object(
+                'reference', failed.payout_number, 'status', 'failed', 'final', true, 'amount', failed.amount
+            )), 'olga'
+        );
+    end
+    $$;
+    insert into payouts.seller_logins (login, seller_id) values ('pam', 'paid');
 
     update raw.sellers set status = 'active', loaded_at = now() where seller_id = 'blocked';
     insert into raw.orders (order_id, seller_id, currency, captured_at, gross_amount, fee_amount, status)
@@ -203,13 +208,22 @@ class Corruption:
 def _without(constraint: str, table: str, seed: str) -> Corruption:
     """A corruption that a constraint refuses."""
     disarm = f"set local session_replication_role = replica; alter table {table} drop constraint {constraint}"
-    refusal = RestrictViolation if "frozen" in table else CheckViolation
+    refusal = CheckViolation if table == ROWS else RestrictViolation
     return Corruption(seed, UniqueViolation if "pkey" in constraint else refusal, disarm)
 
 
 def _frozen(seed: str) -> Corruption:
-    """A corruption that the triggers of what is frozen, or of the ledger, refuse."""
+    """A corruption that the triggers of what is frozen, promised or booked refuse."""
     return Corruption(seed, RestrictViolation)
+
+
+def _unbooked(status: str, other: str) -> Corruption:
+    """A status without its booking, which is refused when it commits."""
+    return Corruption(
+        f"update payouts.payouts set status = '{other}' where status = '{status}';"
+        " set constraints all immediate",
+        CheckViolation,
+    )
 
 
 def _wrong_view(view: str, right: str, wrong: str) -> Corruption:
@@ -280,7 +294,7 @@ CORRUPTIONS: dict[str, list[Corruption]] = {
     "assert_open_rows_begin_with_the_ledger": [
         Corruption("update payouts.account_balances set balance = balance + 0.01 where seller_id = 'busy'"),
         Corruption(f"delete from {ROWS} where seller_id = 'small'"),
-        Corruption("update payouts.payouts set status = 'submitted' where seller_id = 'failed'"),
+        _unbooked("ready", "submitted"),
     ],
     "assert_the_ledger_owes_what_rows_left": [
         Corruption("update payouts.account_balances set balance = balance + 0.01 where seller_id = 'busy'"),
@@ -302,7 +316,7 @@ CORRUPTIONS: dict[str, list[Corruption]] = {
         _frozen("update payouts.frozen_lines set event_at = event_at + interval '1 us'"),
         _frozen(f"update {FROZEN_ROWS} set rail = 'SPL' where seller_id = 'busy'"),
         _frozen("update payouts.frozen_windows set content_digest = repeat('0', 64)"),
-        Corruption("update payouts.payouts set destination = 'elsewhere' where seller_id = 'busy'"),
+        _frozen("update payouts.payouts set destination = 'elsewhere' where seller_id = 'busy'"),
     ],
     "assert_frozen_windows_follow_each_other": [
         _frozen(
@@ -386,13 +400,45 @@ CORRUPTIONS: dict[str, list[Corruption]] = {
         _wrong_view("marts.seller_balances", "'pending'::text", "'waiting'::text"),
     ],
     "assert_payouts_are_the_frozen_payables": [
-        Corruption("update payouts.payouts set amount = amount + 0.01 where seller_id = 'busy'"),
-        Corruption("delete from payouts.payouts where seller_id = 'busy'", ForeignKeyViolation),
+        _frozen("update payouts.payouts set amount = amount + 0.01 where seller_id = 'busy'"),
+        _frozen("delete from payouts.payouts where seller_id = 'busy'"),
     ],
     "assert_payout_statuses_agree_with_the_ledger": [
-        Corruption("update payouts.payouts set status = 'paid' where status = 'ready'"),
-        Corruption("update payouts.payouts set status = 'submitted' where status = 'failed'"),
-        Corruption("update payouts.payouts set status = 'returned' where status = 'paid'"),
+        _frozen("update payouts.payouts set status = 'paid' where status = 'ready'"),
+        _frozen("update payouts.payouts set status = 'submitted' where status = 'failed'"),
+        _unbooked("paid", "returned"),
+        _unbooked("failed", "awaiting_reconciliation"),
+        _frozen(
+            "update payouts.ledger_entries set seller_id = 'small'"
+            " where payout_number is not null and seller_id = 'busy'"
+        ),
+    ],
+    "assert_each_step_is_booked_once": [
+        _frozen(
+            "update payouts.ledger_entries set amount = amount - sign(amount) * 0.01"
+            " where payout_number is not null"
+        ),
+        _frozen(
+            "insert into payouts.ledger_entries"
+            " (transaction_id, account, seller_id, currency, amount, payout_number)"
+            " select transaction_id, account, seller_id, currency, amount, payout_number"
+            " from payouts.ledger_entries where payout_number is not null"
+        ),
+        _unbooked("paid", "awaiting_reconciliation"),
+    ],
+    "assert_frozen_payables_are_accounted_for": [
+        _frozen("update payouts.payouts set status = 'failed' where status = 'paid'"),
+        _frozen("delete from payouts.payouts where status = 'ready'"),
+    ],
+    "assert_batches_are_what_left": [
+        _frozen("update payouts.batch_items set released_at = now() where released_at is null"),
+        _frozen("delete from payouts.batch_items where seller_id = 'busy'"),
+        _frozen("update payouts.ledger_transactions set reference = 'nothing' where kind = 'release'"),
+    ],
+    "assert_events_are_booked_once": [
+        _frozen("update payouts.event_outcomes set outcome = 'booked' where outcome = 'no_effect'"),
+        _frozen("update payouts.event_outcomes set outcome = 'booked' where outcome = 'overruled'"),
+        _frozen("update payouts.rail_events set status = 'failed'"),
     ],
     "assert_no_window_is_paid_twice": [
         Corruption(
@@ -531,11 +577,18 @@ CHECKS = {
     "window_rows_roll": f"update {ROWS} set carry_out = carry_out + 0.01",
     "window_rows_status": f"update {ROWS} set block_reasons = '{{on_hold}}' where status = 'ready'",
     "batches_approval_names_its_time": "update payouts.batches set approved_at = now()",
+    "batches_body_is_what_was_hashed": "update payouts.batches set body = 'other' where body is not null",
     "batches_generation_is_positive": "update payouts.batches set generation = 0",
-    "batches_go_on_approved": "update payouts.batches set state = 'approved'",
-    "batches_state_is_known": (
-        "update payouts.batches set state = 'lost', approved_by = 'mona', approved_at = now()"
+    "batches_go_on_approved": "update payouts.batches set state = 'approved' where state = 'frozen'",
+    "batches_leave_with_key_and_body": "update payouts.batches set rail = null where rail is not null",
+    "batches_rejected_say_why": "update payouts.batches set rejection = null where state = 'rejected'",
+    "batches_resend_names_its_time": "update payouts.batches set resend_ordered_by = 'mona'",
+    "batches_state_is_known": "update payouts.batches set state = 'lost' where state = 'submitted'",
+    "batches_submitted_have_a_receipt": (
+        "update payouts.batches set rail_batch_id = null where state = 'submitted'"
     ),
+    "event_outcomes_name_their_time": "update payouts.event_outcomes set decided_at = null",
+    "event_outcomes_outcome_is_known": "update payouts.event_outcomes set outcome = 'lost'",
     "clearances_say_why": "update payouts.clearances set reason = ''",
     "frozen_lines_id_names_its_row": "update payouts.frozen_lines set source_id = 'other'",
     "frozen_lines_kind_is_known": (
@@ -559,6 +612,11 @@ CHECKS = {
     "payouts_blocked_says_why": "update payouts.payouts set block_reasons = '{odd}' where status = 'ready'",
     "payouts_know_their_destination": "update payouts.payouts set destination = null where status = 'ready'",
     "payouts_status_is_known": "update payouts.payouts set status = 'lost' where status = 'ready'",
+    "rail_events_status_is_known": "update payouts.rail_events set status = 'lost'",
+    "rail_states_status_is_known": "update payouts.rail_states set status = 'lost'",
+    "seller_logins_are_of_a_seller": "update payouts.seller_logins set seller_id = ''",
+    "submit_attempts_end": "update payouts.submit_attempts set ended_at = null",
+    "submit_attempts_outcome_is_known": "update payouts.submit_attempts set outcome = 'lost'",
     "warehouse_runs_end": "update payouts.warehouse_runs set finished_at = null",
     "warehouse_runs_outcome_is_known": "update payouts.warehouse_runs set outcome = 'lost'",
     "control_totals_amount_is_money": "update raw.control_totals set amount = 0.001",
@@ -582,15 +640,32 @@ CHECKS = {
 
 # What each other unique or exclusion constraint refuses; a primary key refuses any of its rows a second time.
 KEYS = {
+    "batch_items_a_seller_once": """
+        insert into payouts.batch_items (batch_id, payout_number, seller_id, currency)
+        select batch_id, 'other', seller_id, currency from payouts.batch_items limit 1
+    """,
+    "batch_items_one_live_batch": """
+        insert into payouts.batch_items (batch_id, payout_number, seller_id, currency)
+        select 'other', payout_number, seller_id, currency from payouts.batch_items
+        where released_at is null
+    """,
     "batches_generation": """
         insert into payouts.batches
-        (batch_id, payout_window, generation, state, content_digest, approved_by, approved_at)
-        select 'other', payout_window, generation, 'rejected', content_digest, 'mona', now()
-        from payouts.batches
+        (
+            batch_id, payout_window, generation, state, content_digest, approved_by, approved_at,
+            idempotency_key, rail, body, body_hash, rejection
+        )
+        select 'other', payout_window, generation, state, content_digest, approved_by, approved_at,
+            'other', rail, body, body_hash, rejection
+        from payouts.batches where state = 'rejected'
+    """,
+    "batches_one_key": """
+        update payouts.batches set idempotency_key = 'same' where idempotency_key is not null
     """,
     "batches_one_live": """
         insert into payouts.batches (batch_id, payout_window, generation, content_digest)
         select 'other', payout_window, generation + 1, content_digest from payouts.batches
+        where state = 'frozen'
     """,
     "frozen_windows_do_not_overlap": """
         update payouts.frozen_windows set payout_window = payout_window + 1 where payout_window = '2026-11-01'
@@ -607,13 +682,26 @@ KEYS = {
         insert into payouts.payouts (payout_window, seller_id, currency, amount, status, block_reasons)
         select payout_window, seller_id, currency, 1, 'blocked', '{odd}' from payouts.payouts
     """,
+    "rail_events_once": """
+        insert into payouts.rail_events (rail, rail_event_id, event_type, proves_content, body)
+        select rail, rail_event_id, 'another', true, '' from payouts.rail_events
+    """,
 }
 
 # What each foreign key refuses.
 REFERENCES = {
+    "batch_items_batch_id_fkey": """
+        insert into payouts.batch_items (batch_id, payout_number, seller_id, currency)
+        select 'none', payout_number, seller_id, currency from payouts.payouts where status = 'ready'
+    """,
+    "batch_items_payout_number_fkey": """
+        insert into payouts.batch_items (batch_id, payout_number, seller_id, currency)
+        values ('W2026-11-01-G2', 'none', 'nobody', 'USD')
+    """,
     "batches_payout_window_fkey": """
         insert into payouts.batches (batch_id, payout_window, content_digest) values ('x', '1999-01-03', 'x')
     """,
+    "event_outcomes_event_id_fkey": "insert into payouts.event_outcomes (event_id) values (0)",
     "frozen_rows_payout_window_fkey": f"""
         insert into {FROZEN_ROWS}
         select '1999-01-03', seller_id, currency, gross, fees, refunds, net, disputes, adjustments, carry_in,
@@ -647,6 +735,13 @@ REFERENCES = {
         insert into payouts.payouts (payout_window, seller_id, currency, amount, status, block_reasons)
         values ('1999-01-03', 'busy', 'USD', 1, 'blocked', '{odd}')
     """,
+    "rail_states_batch_id_fkey": """
+        insert into payouts.rail_states (batch_id, payout_number, status, is_final, amount, asked_at)
+        values ('none', 'JPO0000001', 'completed', true, 1, now())
+    """,
+    "submit_attempts_batch_id_fkey": """
+        insert into payouts.submit_attempts (batch_id, actor) values ('none', 'olga')
+    """,
 }
 
 # What each trigger refuses, and the SQLSTATE it does so with.
@@ -657,23 +752,83 @@ def _never(table: str, column: str) -> list[tuple[str, str]]:
     return [(change.format(f"payouts.{table}", column), "23001") for change in CHANGES]
 
 
+def _never_removed(table: str) -> list[tuple[str, str]]:
+    return [(change.format(f"payouts.{table}"), "23001") for change in CHANGES[1:]]
+
+
+def _booked(seller: str, status: str) -> str:
+    """A booking that moves what the seller `paid` is owed, out of `seller`'s account."""
+    return (
+        "with booked as (insert into payouts.ledger_transactions (kind, reference)"
+        " values ('submit', 'odd') returning transaction_id)"
+        " insert into payouts.ledger_entries"
+        " (transaction_id, account, seller_id, currency, amount, payout_number)"
+        f" select transaction_id, account, '{seller}', currency, sign * amount, payout_number"
+        " from payouts.payouts cross join booked"
+        " cross join (values ('seller_payable', -1), ('payouts_in_transit', 1)) as side (account, sign)"
+        f" where payouts.seller_id = 'paid' and payouts.status = '{status}'"
+    )
+
+
+# Every pair of states is tried in test_transitions.py.
 TRIGGERS = {
     "audit_log_never_changes": _never("audit_log", "actor"),
+    "batch_items_are_never_removed": _never_removed("batch_items"),
+    "batch_items_are_released_once": [
+        ("update payouts.batch_items set released_at = now() where released_at is not null", "23001"),
+        ("update payouts.batch_items set released_at = null where released_at is not null", "23001"),
+        ("update payouts.batch_items set seller_id = 'small' where released_at is null", "23001"),
+    ],
     "batches_are_approved_by_another": [
         (
-            "update payouts.batches set state = 'approved', approved_by = 'tester', approved_at = now()",
+            "update payouts.batches set state = 'approved', approved_by = 'tester', approved_at = now()"
+            " where state = 'frozen'",
             "WC003",
         ),
         (
             "update payouts.batches set state = 'approved', approved_by = 'anna', approved_at = now(),"
-            " content_digest = repeat('0', 64)",
+            " content_digest = repeat('0', 64) where state = 'frozen'",
             "WC003",
         ),
     ],
+    "batches_are_never_removed": _never_removed("batches"),
+    "batches_go_their_way": [
+        (
+            "insert into payouts.batches (batch_id, payout_window, generation, content_digest, state)"
+            " select 'other', payout_window, 3, content_digest, 'rejected' from payouts.batches limit 1",
+            "23001",
+        ),
+        *(
+            (f"update payouts.batches set {change} where state = 'submitted'", "23001")
+            for change in (
+                "content_digest = repeat('0', 64)",
+                "approved_by = 'mona'",
+                "idempotency_key = 'other'",
+                "rail = 'other'",
+                "body = 'other', body_hash = encode(sha256('other'), 'hex')",
+                "rail_batch_id = 'other'",
+                "payout_window = '2026-11-15'",
+                "generation = 3",
+            )
+        ),
+        ("update payouts.batches set rejection = '{}' where state = 'rejected'", "23001"),
+    ],
+    "event_outcomes_are_decided_once": [
+        ("update payouts.event_outcomes set decided_at = now()", "23001"),
+    ],
+    "event_outcomes_are_never_removed": _never_removed("event_outcomes"),
     "frozen_lines_never_change": _never("frozen_lines", "gross"),
     "frozen_rows_never_change": _never("frozen_rows", "payable"),
     "frozen_windows_never_change": _never("frozen_windows", "as_of"),
     "payout_coverage_never_changes": _never("payout_coverage", "payout_window"),
+    "ledger_entries_follow_payouts": [
+        (_booked("paid", "ready"), "23514"),
+        (
+            "update payouts.payouts set status = 'submitted' where seller_id = 'paid' and status = 'ready';"
+            + _booked("busy", "submitted"),
+            "23514",
+        ),
+    ],
     "ledger_entries_never_change": _never("ledger_entries", "amount"),
     "ledger_transactions_never_change": _never("ledger_transactions", "kind"),
     "ledger_transactions_have_entries": [
@@ -682,6 +837,45 @@ TRIGGERS = {
             " set constraints all immediate",
             "23514",
         )
+    ],
+    "payouts_are_booked": [
+        (
+            "update payouts.payouts set status = 'submitted' where status = 'ready';"
+            " set constraints all immediate",
+            "23514",
+        ),
+    ],
+    "payouts_are_never_removed": _never_removed("payouts"),
+    "payouts_go_their_way": [
+        (
+            "insert into payouts.payouts"
+            " (payout_window, seller_id, currency, amount, rail, destination, status)"
+            " values ('2026-11-15', 'small', 'USD', 1, 'SPL', 'x', 'paid')",
+            "23001",
+        ),
+        *(
+            (f"update payouts.payouts set {change}", "23001")
+            for change in (
+                "amount = amount + 0.01",
+                "destination = 'elsewhere'",
+                "rail = 'SPL'",
+                "seller_id = 'small'",
+                "currency = 'EUR' where seller_id = 'paid'",
+                "payout_window = '2026-11-08'",
+                "created_at = now()",
+                "status = 'paid' where status = 'ready'",
+            )
+        ),
+    ],
+    "rail_events_never_change": _never("rail_events", "event_type"),
+    "submit_attempts_are_never_removed": _never_removed("submit_attempts"),
+    "submit_attempts_end_once": [
+        ("update payouts.submit_attempts set detail = 'odd'", "23001"),
+        (
+            "insert into payouts.submit_attempts (batch_id, actor) values ('W2026-11-01-G2', 'olga');"
+            " update payouts.submit_attempts set actor = 'mona' where outcome is null",
+            "23001",
+        ),
     ],
     "ledger_entries_balance": [
         (
@@ -722,13 +916,14 @@ def test_every_constraint_and_trigger_has_a_corruption(market: Market) -> None:
         "select tgname::text from pg_trigger inner join pg_class on tgrelid = pg_class.oid"
         f" where not tgisinternal and relnamespace::regnamespace::text in ({GUARDED_SCHEMAS})"
     )
-    assert market.names(triggers) == set(TRIGGERS)
+    assert market.names(triggers) == {*TRIGGERS, "payouts_take_turns", "rail_events_wait"}
     keyless = (
         "select relname::text from pg_class where relkind = 'r'"
         " and relnamespace::regnamespace::text in ('raw', 'payouts', 'intermediate')"
         " and not exists (select from pg_constraint where conrelid = pg_class.oid and contype = 'p')"
     )
-    assert market.names(keyless) == set()
+    # Nothing is ever in it: it is there to be locked.
+    assert market.names(keyless) == {"turns"}
 
 
 @pytest.mark.parametrize("name", CHECKS)
@@ -791,3 +986,26 @@ def test_a_trigger_refuses(market: Market, change: str, sqlstate: str) -> None:
     with market.conn.transaction(force_rollback=True), pytest.raises(psycopg.Error) as caught:
         market.conn.execute(change.encode())
     assert caught.value.sqlstate == sqlstate
+
+
+def test_who_moves_a_payout_waits_for_a_freeze(market: Market, module_database: Server) -> None:
+    """The trigger payouts_take_turns."""
+    with (
+        open_connection(module_database) as freezer,
+        freezer.transaction(force_rollback=True),
+        market.conn.transaction(force_rollback=True),
+    ):
+        freezer.execute("lock table payouts.turns in share row exclusive mode")
+        market.conn.execute("set local lock_timeout = '20ms'")
+        with pytest.raises(LockNotAvailable):
+            market.conn.execute("update payouts.payouts set external_reference = 'x'")
+
+
+def test_an_event_waits_for_its_outcome(market: Market) -> None:
+    """The trigger rail_events_wait."""
+    with market.conn.transaction(force_rollback=True):
+        market.conn.execute(
+            "insert into payouts.rail_events (rail, rail_event_id, event_type, proves_content, body)"
+            " values ('batch', 'new', 'new', true, '')"
+        )
+        assert market.count("select from payouts.event_outcomes where outcome is null") == 1

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
+from typing import Any, LiteralString
+from uuid import uuid4
 
 import pytest
 from psycopg import Connection, sql
@@ -38,7 +39,7 @@ from weekclose.sunday import run_sunday
 from weekclose.warehouse import Warehouse
 
 # Together they meet every rule: see test_the_histories_meet_every_rule.
-CHOSEN_SEEDS = (40, 55, 216)
+CHOSEN_SEEDS = (40, 55, 118, 216)
 ASKED_FOR = int(os.environ.get("WEEKCLOSE_SCENARIOS") or 0)
 SEEDS = range(ASKED_FOR) if ASKED_FOR else CHOSEN_SEEDS
 
@@ -48,14 +49,6 @@ TABLES: dict[type[RawRow], tuple[str, str]] = {
     Refund: ("refunds", "refund_id"),
     Dispute: ("disputes", "dispute_id"),
 }
-# A payout's new status: the ledger's word for it, whence the money goes, and where to.
-BOOKINGS = {
-    "submitted": ("submit", "seller_payable", "payouts_in_transit"),
-    "paid": ("pay", "payouts_in_transit", "payouts_paid"),
-    "failed": ("fail", "payouts_in_transit", "seller_payable"),
-    "returned": ("return", "payouts_paid", "seller_payable"),
-}
-
 Facts = dict[Any, Any]
 
 
@@ -122,29 +115,25 @@ class Place:
         )
 
     def _book(self, payout: Payout) -> None:
-        """The payout's new state, and the ledger transaction that belongs to it."""
+        """The payout's new state, and the booking that belongs to it."""
         with self.conn.transaction():
-            found = self.conn.execute(
-                "update payouts.payouts set status = %s, block_reasons = %s, failure_reason = %s,"
-                " status_changed_at = now()"
-                " where (payout_window, seller_id, currency) = (%s, %s, %s) returning payout_number",
-                (payout.status, list(payout.block_reasons), payout.failure_reason, *payout.key),
-            ).fetchone()
-            assert found is not None, f"there is no payout for {payout.key}"
-            if payout.status in BOOKINGS:
-                kind, source, target = BOOKINGS[payout.status]
+            if payout.status == "blocked":
+                self._update(payout, "status = 'blocked', block_reasons = %s", list(payout.block_reasons))
+            else:
+                self._update(payout, "failure_reason = %s", payout.failure_reason)
+                # A payout can take the same step twice.
                 self.conn.execute(
-                    "with booked as (insert into payouts.ledger_transactions (kind, reference)"
-                    " values (%s, %s) returning transaction_id)"
-                    " insert into payouts.ledger_entries"
-                    " (transaction_id, account, seller_id, currency, amount, payout_number)"
-                    " select transaction_id, account, %s, %s, amount, %s from booked"
-                    " cross join (values (%s, %s), (%s, %s)) as sides (account, amount)",
-                    (
-                        *(kind, found[0], payout.key.seller_id, payout.key.currency, found[0]),
-                        *(source, -payout.amount, target, payout.amount),
-                    ),
+                    "select payouts.move(array[payout_number], %s, %s) from payouts.payouts"
+                    " where (payout_window, seller_id, currency) = (%s, %s, %s)",
+                    (payout.status, str(uuid4()), *payout.key),
                 )
+
+    def _update(self, payout: Payout, change: LiteralString, value: object) -> None:
+        found = self.conn.execute(
+            f"update payouts.payouts set {change} where (payout_window, seller_id, currency) = (%s, %s, %s)",
+            (value, *payout.key),
+        )
+        assert found.rowcount == 1, f"there is no payout for {payout.key}"
 
     def run(self, step: Sunday, *, full_refresh: bool = False) -> str:
         """Run the warehouse; its outcome. Red tests fail here: a history is odd, but nowhere wrong."""
@@ -418,6 +407,7 @@ def met(seed: int) -> Iterator[str]:
             yield from _of_runs(last, step)
         last = step
         marts = books.run(step.as_of, step.terms, freeze=step.freeze)
+        yield from _of_late_payments(books, marts)
         for line in marts.lines.values():
             yield from _of_line(line, marts, step)
         yield from _of_rows(marts)
@@ -478,6 +468,15 @@ def _of_rows(marts: Marts) -> Iterator[str]:
             yield "an older window frozen with the latest"
 
 
+def _of_late_payments(books: Books, marts: Marts) -> Iterator[str]:
+    for key, payout in books.payouts.items():
+        if payout.status == "awaiting_reconciliation" and payout.failure_reason:
+            yield "a payout that was paid after all"
+            later = [other for other in marts.rows if other[1:] == key[1:] and other > key]
+            if any(books.payouts[other].status == "paid" for other in later if other in books.payouts):
+                yield "a payout that was paid after its money had gone out with another"
+
+
 def _of_corrections(books: Books) -> Iterator[str]:
     for line in books.frozen_lines.values():
         if line.kind == "sale":
@@ -518,6 +517,8 @@ EVERY_RULE = {
     "a debt that rolls",
     "a floor",
     "a payout of money that rolled",
+    "a payout that was paid after all",
+    "a payout that was paid after its money had gone out with another",
     "an older window frozen with the latest",
     "gross_amount corrected after the freeze",
     "seller_id corrected after the freeze",

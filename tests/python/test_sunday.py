@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,15 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 
 from small_week import NEXT_NIGHT, NIGHT, START, WRONG_CHECKSUM, Week
 from weekclose.database import open_connection
 from weekclose.errors import Refused, UsageError
 from weekclose.freeze import freeze
 from weekclose.policy import effective_vars, parse_as_of, parse_vars
+
+NEXT = START + timedelta(7)
 
 
 def test_a_green_sunday_freezes_the_due_window_once(week: Week) -> None:
@@ -204,6 +207,67 @@ def test_money_that_moved_since_the_build_is_not_frozen_twice(week: Week) -> Non
     moved = r"seller s3, USD: window 2026-11-08 was built with 90\.00 carried in, the ledger now says 0\.00"
     with pytest.raises(Refused, match=moved):
         freeze(week.conn, run_id, NEXT_NIGHT, {}, "tester")
+
+
+def test_a_payment_that_was_made_after_its_money_had_rolled(week: Week) -> None:
+    """The rail said that it failed, the money went out with the next window, and it was paid all the same."""
+    week.sunday()
+    _tuesday(week, START, {"JPO0000001": "failed", "JPO0000002": "completed"})
+    week.sunday(NEXT_NIGHT)
+    _tuesday(week, NEXT, {"JPO0000003": "completed"})
+    balances = "select array[available_balance, in_transit] from marts.seller_balances where seller_id = 's1'"
+    assert week.one(balances) == [0, 0]
+    _look_up(week, START, {"JPO0000001": "completed"})
+    status = "select status from marts.settlement_windows where payout_number = 'JPO0000001'"
+    assert week.one(status) == "awaiting_reconciliation"
+    assert week.one(balances) == [-90, 90]
+    for days, expected in ((7, (-90, 90, 0, 0)), (14, (0, 90, 90, 0))):
+        week.order(f"fresh {days}", "s2", (NEXT_NIGHT + timedelta(days - 1)).isoformat())
+        report = week.sunday(NEXT_NIGHT + timedelta(days), full_refresh=True)
+        assert (report.outcome, report.message) == ("frozen", "")
+        row = week.conn.execute(
+            "select carry_in, net, payable, carry_out from marts.settlement_windows"
+            " where seller_id = 's1' and payout_window = %s",
+            (NEXT + timedelta(days),),
+        ).fetchone()
+        assert row == expected, "what was paid twice comes out of what is earned next"
+
+
+def test_a_payout_covered_by_another_does_not_go_out(week: Week) -> None:
+    """Its money had rolled into this one before the rail said that it was paid."""
+    week.sunday()
+    _tuesday(week, START, {"JPO0000001": "failed"})
+    week.sunday(NEXT_NIGHT)
+    _look_up(week, START, {"JPO0000001": "completed"})
+    with pytest.raises(psycopg.Error, match=r"JPO0000003 .* what it pays for is covered by JPO0000001 too"):
+        _tuesday(week, NEXT, {})
+    week.order("fresh", "s2", (NEXT_NIGHT + timedelta(6)).isoformat())
+    assert week.sunday(NEXT_NIGHT + timedelta(7)).outcome == "frozen"
+
+
+def _tuesday(week: Week, window: date, states: dict[str, str]) -> None:
+    """A window leaves, and the rail says what became of it."""
+    batch, digest = f"W{window}-G1", week.one(f"select payouts.batch_digest('{window}')")
+    with week.conn.transaction():
+        week.conn.execute("select payouts.approve(%s, %s, 'anna')", (window, digest))
+        week.conn.execute("select payouts.claim_batch(%s, %s, 'batch', '', 'olga')", (batch, digest))
+        week.conn.execute("select payouts.take_receipt(%s, %s, 'olga')", (batch, f"receipt {window}"))
+    _look_up(week, window, states)
+
+
+def _look_up(week: Week, window: date, states: dict[str, str]) -> None:
+    said = [
+        {
+            "reference": number,
+            "status": status,
+            "final": True,
+            "amount": str(week.one(f"select amount from payouts.payouts where payout_number = '{number}'")),
+        }
+        for number, status in states.items()
+    ]
+    week.conn.execute(
+        "select payouts.confirm(%s, clock_timestamp(), %s, 'olga')", (f"W{window}-G1", Jsonb(said))
+    )
 
 
 def test_a_killed_sunday_leaves_nothing_half_done(week: Week, dbt_home: Path) -> None:

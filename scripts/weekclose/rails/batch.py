@@ -52,6 +52,7 @@ class BatchRail:
 
     name: ClassVar[str] = "batch"
     mode: ClassVar[Mode] = "native_batch"
+    proves_content: ClassVar[bool] = True
     key_retention: ClassVar[timedelta] = timedelta(days=7)
     max_items_per_call: ClassVar[int] = 100_000
 

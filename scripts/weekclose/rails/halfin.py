@@ -86,6 +86,7 @@ class HalfinRail:
 
     name: ClassVar[str] = "halfin"
     mode: ClassVar[Mode] = "fan_out"
+    proves_content: ClassVar[bool] = True
     key_retention: ClassVar[timedelta] = timedelta(days=1)
     max_items_per_call: ClassVar[int] = 1
 

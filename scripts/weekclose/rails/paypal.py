@@ -92,6 +92,7 @@ class PayPalRail:
 
     name: ClassVar[str] = "paypal"
     mode: ClassVar[Mode] = "native_batch"
+    proves_content: ClassVar[bool] = False
     key_retention: ClassVar[timedelta] = timedelta(days=30)
 
     def encode(self, batch: Batch) -> bytes:

@@ -161,6 +161,10 @@ class Rail(Protocol):
         """Whether a batch is one call (`native_batch`) or a call for each item (`fan_out`)."""
 
     @property
+    def proves_content(self) -> bool:
+        """Whether a webhook's signature covers its content, so that a completed payment may be believed."""
+
+    @property
     def key_retention(self) -> timedelta:
         """How long the rail remembers an idempotency key."""
 

@@ -1,0 +1,23 @@
+"""The database's own refusals, as the errors that the command exits with."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+from weekclose.errors import NothingToDo, OutcomeUnknown, Refused, WeekcloseError
+
+# The SQLSTATEs that the functions of schema payouts raise.
+REFUSALS: dict[str, type[WeekcloseError]] = {"WC003": Refused, "WC004": OutcomeUnknown, "WC005": NothingToDo}
+
+
+@contextmanager
+def refusals() -> Iterator[None]:
+    """Raises Refused, OutcomeUnknown or NothingToDo where the database refuses with a line for people."""
+    try:
+        yield
+    except psycopg.Error as error:
+        refusal = REFUSALS.get(error.sqlstate or "")
+        if refusal is None:
+            raise
+        raise refusal(error.diag.message_primary or str(error)) from error

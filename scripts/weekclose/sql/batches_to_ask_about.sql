@@ -1,0 +1,30 @@
+-- Batches of which something is open at the rail or contradicted by one of its events, and refused ones
+-- whose successor may still leave; of a window, all that were ever sent.
+select batches.batch_id
+from payouts.batches as batches
+where
+    batches.idempotency_key is not null
+    and case
+        when cast(%(window)s as date) is not null then batches.payout_window = %(window)s
+        else
+            batches.state in ('submitting', 'submitted')
+            or (
+                batches.state = 'rejected'
+                and exists (
+                    select from payouts.batches as successors
+                    where
+                        successors.payout_window = batches.payout_window
+                        and successors.state in ('frozen', 'approved')
+                )
+            )
+            or batches.batch_id in (
+                select items.batch_id
+                from payouts.event_outcomes as outcomes
+                inner join payouts.inbox as inbox on outcomes.event_id = inbox.event_id
+                inner join payouts.batch_items as items on inbox.payout_number = items.payout_number
+                where
+                    outcomes.outcome is null
+                    and inbox.verdict in ('needs_look_up', 'other_amount', 'not_submitted')
+            )
+    end
+order by batches.payout_window, batches.generation

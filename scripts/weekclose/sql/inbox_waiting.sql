@@ -1,0 +1,4 @@
+-- How many events wait.
+select count(*)
+from payouts.event_outcomes
+where outcome is null
