@@ -6,22 +6,13 @@ from decimal import Decimal
 from typing import Any
 from uuid import UUID
 
-from psycopg import Connection, sql
-from psycopg.rows import class_row
+from psycopg import Connection
 from psycopg.types.json import Jsonb
 
 from weekclose.addresses import check_destination
 from weekclose.database import statement
 from weekclose.errors import Refused
-
-
-@dataclass(frozen=True)
-class DueWindow:
-    """A settlement window whose reserve has closed and that is not frozen."""
-
-    payout_window: date
-    window_ends_at: datetime
-    reserve_closes_at: datetime
+from weekclose.refusals import refusals
 
 
 @dataclass(frozen=True)
@@ -37,35 +28,28 @@ class FrozenWindow:
     payable: dict[str, Decimal]
 
 
-def due_windows(conn: Connection[Any]) -> list[DueWindow]:
-    """The windows that the last build found due, oldest first."""
-    with conn.cursor(row_factory=class_row(DueWindow)) as cursor:
-        return cursor.execute(statement("due_windows")).fetchall()
-
-
 def freeze(
     conn: Connection[Any], run_id: UUID, as_of: datetime, settings: dict[str, Any], actor: str
 ) -> list[FrozenWindow]:
     """Copy every due window into the payout tables: rows, lines, payouts, ledger, audit; all or nothing.
 
     Returns the windows frozen, oldest first; none when no window is due. Raises Refused when the marts
-    are not those of this run or do not add up: a build that came between must not slip into a promise.
+    are not those of this run or do not add up: a build that came between must not slip into a promise; and
+    when the login may not act as `actor`.
     """
-    with conn.transaction():
+    with refusals(), conn.transaction():
         conn.execute("set transaction isolation level repeatable read")
         # Before the first look: what is released, paid or failed meanwhile waits, so that no balance that
         # is frozen here can leave twice. Two freezes take turns.
-        conn.execute("lock table payouts.payouts in share row exclusive mode")
-        windows = due_windows(conn)
-        if not windows:
+        conn.execute("lock table payouts.turns in share row exclusive mode")
+        if conn.execute(statement("due_windows")).fetchone() is None:
             return []
         _check_marts(conn, as_of)
         _check_destinations(conn)
-        frozen = [_freeze_window(conn, window, run_id, as_of, settings, actor) for window in windows]
-    # What reads the new window next should not plan for a single row.
-    for table in ("frozen_rows", "frozen_lines", "payouts", "account_balances"):
-        conn.execute(sql.SQL("analyze payouts.{}").format(sql.Identifier(table)))
-    return frozen
+        cursor = conn.execute(
+            "select payouts.freeze(%s, %s, %s, %s)", (run_id, as_of, Jsonb(settings), actor)
+        )
+        return [_frozen(conn, window) for (window,) in cursor.fetchall()]
 
 
 def _check_marts(conn: Connection[Any], as_of: datetime) -> None:
@@ -97,64 +81,12 @@ def _check_destinations(conn: Connection[Any]) -> None:
             )
 
 
-def _freeze_window(
-    conn: Connection[Any],
-    window: DueWindow,
-    run_id: UUID,
-    as_of: datetime,
-    settings: dict[str, Any],
-    actor: str,
-) -> FrozenWindow:
-    named = {"window": window.payout_window}
-    rows = conn.execute(statement("freeze_rows"), named).rowcount
-    lines = conn.execute(statement("freeze_lines"), named).rowcount
-    conn.execute(statement("freeze_payouts"), named)
-    conn.execute(statement("freeze_coverage"), named)
-    digest = _one(conn.execute("select payouts.window_digest(%(window)s)", named).fetchone())[0]
-    conn.execute(
-        statement("freeze_window"),
-        {
-            "window": window.payout_window,
-            "window_ends_at": window.window_ends_at,
-            "reserve_closes_at": window.reserve_closes_at,
-            "as_of": as_of,
-            "run_id": run_id,
-            "settings": Jsonb(settings),
-            "digest": digest,
-            "rows": rows,
-            "lines": lines,
-            "actor": actor,
-        },
-    )
-    conn.execute(statement("freeze_batch"), named)
-    conn.execute(statement("freeze_accounts"), named)
-    conn.execute(statement("freeze_ledger"), named)
-    frozen = _frozen(conn, window.payout_window)
-    conn.execute(
-        "select payouts.audit(%s, 'freeze', %s, null, %s)",
-        (actor, f"window:{window.payout_window}", Jsonb(_audited(frozen, as_of))),
-    )
-    return frozen
-
-
 def _frozen(conn: Connection[Any], window: date) -> FrozenWindow:
     digest, rows, lines, ready, blocked = _one(
         conn.execute(statement("frozen_window"), {"window": window}).fetchone()
     )
     payable = conn.execute(statement("frozen_payable"), {"window": window}).fetchall()
     return FrozenWindow(window, digest, rows, lines, ready, blocked, dict(payable))
-
-
-def _audited(frozen: FrozenWindow, as_of: datetime) -> dict[str, Any]:
-    return {
-        "content_digest": frozen.content_digest,
-        "rows": frozen.row_count,
-        "lines": frozen.line_count,
-        "ready": frozen.ready_count,
-        "blocked": frozen.blocked_count,
-        "payable": {currency: str(amount) for currency, amount in frozen.payable.items()},
-        "as_of": as_of.isoformat(),
-    }
 
 
 def _one(row: tuple[Any, ...] | None) -> tuple[Any, ...]:

@@ -16,6 +16,7 @@ from weekclose.database import statement
 from weekclose.errors import NothingToDo, UsageError
 from weekclose.feeds import printable
 from weekclose.policy import WEEKDAYS
+from weekclose.refusals import refusals
 
 Row = dict[str, Any]
 
@@ -85,8 +86,8 @@ def snapshot(conn: Connection[Any]) -> Iterator[None]:
 
 
 def read(conn: Connection[Any], name: str, **parameters: object) -> list[Row]:
-    """The rows of the statement `name`."""
-    with conn.cursor(row_factory=dict_row) as cursor:
+    """The rows of the statement `name`. Raises Refused for a seller that the login may not see."""
+    with refusals(), conn.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(statement(name), parameters).fetchall()
 
 

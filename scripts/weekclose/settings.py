@@ -26,7 +26,8 @@ def _default_home() -> Path:
     return project_dir() / ".weekclose"
 
 
-def _os_user() -> str:
+def os_user() -> str:
+    """Who is logged in on this machine."""
     try:
         return getpass.getuser()
     except (KeyError, OSError):  # a container's uid without a name
@@ -40,7 +41,7 @@ class Settings(BaseSettings):
 
     database_url: str | None = Field(default=None, alias="DATABASE_URL")
     home: Path = Field(default_factory=_default_home, alias="WEEKCLOSE_HOME")
-    actor: str = Field(default_factory=_os_user, alias="WEEKCLOSE_ACTOR")
+    actor: str | None = Field(default=None, alias="WEEKCLOSE_ACTOR")
 
     @field_validator("home")
     @classmethod

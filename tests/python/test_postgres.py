@@ -1,7 +1,6 @@
 """The server of our own: one per home, behind a password, and back after whatever happened to it."""
 
 import fcntl
-import getpass
 import importlib.util
 import os
 import signal
@@ -278,7 +277,7 @@ def test_only_our_own_variables_are_settings(home: Path, monkeypatch: pytest.Mon
     assert (Settings().home, Settings().actor) == (project_dir() / ".weekclose", "tester")
     monkeypatch.setenv("WEEKCLOSE_HOME", str(home))
     monkeypatch.setenv("WEEKCLOSE_ACTOR", "")
-    assert (Settings().home, Settings().actor) == (home, getpass.getuser())
+    assert (Settings().home, Settings().actor) == (home, None)
 
 
 def test_dotenv_fills_what_the_environment_leaves_open(

@@ -1,8 +1,5 @@
--- The windows that are due and not frozen, oldest first.
-select
-    payout_window,
-    window_ends_at,
-    reserve_closes_at
+-- The windows that the last build found due, oldest first.
+select payout_window
 from intermediate.int_open_windows
 where is_due
 order by payout_window

@@ -2,7 +2,5 @@
 select
     as_of,
     started_at,
-    cast(settings as jsonb) as settings
-from intermediate.int_builds
-order by started_at desc
-limit 1
+    settings
+from payouts.last_build()

@@ -22,6 +22,6 @@ select
     order_count,
     late_line_count,
     frozen_at
-from marts.settlement_windows
-where seller_id = %(seller)s and payout_window = %(window)s
+from payouts.windows_of(%(seller)s)
+where payout_window = %(window)s
 order by currency collate "C"

@@ -4,10 +4,9 @@ select
     sellers.seller_type,
     array(
         select payout_window
-        from marts.settlement_windows
-        where seller_id = %(seller)s
+        from payouts.windows_of(%(seller)s)
         group by payout_window
         order by payout_window
     ) as windows
 from (values (1)) as always (one)
-left join staging.stg_sellers as sellers on sellers.seller_id = %(seller)s
+left join payouts.seller_named(%(seller)s) as sellers on true

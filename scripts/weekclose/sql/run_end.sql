@@ -1,8 +1,2 @@
 -- ... and how it ended.
-update payouts.warehouse_runs
-set
-    finished_at = clock_timestamp(),
-    outcome = %(outcome)s,
-    message = %(message)s,
-    results = %(results)s
-where run_id = %(run_id)s
+select payouts.end_run(%(run_id)s, %(outcome)s, %(message)s, %(results)s)

@@ -1,0 +1,620 @@
+"""Who may do what: every cell of the matrix is tried as that login, on both servers, after a real Sunday."""
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from fnmatch import fnmatch
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import Connection, sql
+
+from conftest import COMMAND, debian_bin_dir
+from frozen_window import WINDOW, frozen_window, one
+from rail_batches import KEY, Bench, bench
+from weekclose import events
+from weekclose.database import open_connection
+from weekclose.migrations import migrate
+from weekclose.postgres import EmbeddedPostgres, Server
+from weekclose.rails.protocol import RailEvent
+from weekclose.settings import project_dir
+
+REFUSED = "42501"
+
+# Letters: select, insert, update, delete, truncate; `l` is what locks a table against all writers. The first
+# line that fits a relation counts.
+TABLES = """
+relation                    analyst dbt    loader operator approver webhook auditor seller owner
+public.weekclose_migrations s       s      s      s        s        s       s       s      si
+raw.rejected_rows           .       s      si     s        .        .       .       .      siudtl
+raw.*                       .       s      siu    s        .        .       .       .      siudtl
+payouts.turns               .       s      .      sl       s        .       s       .      siudtl
+payouts.judged_wallets      .       s      .      si       s        .       s       .      siudtl
+payouts.*                   .       s      .      s        s        .       s       .      siudtl
+marts.*                     s       siudtl .      s        s        .       .       .      s
+seeds.*                     .       siudtl .      s        s        .       .       .      s
+staging.*                   .       siudtl .      s        s        .       .       .      s
+intermediate.*              .       siudtl .      s        s        .       .       .      s
+"""
+
+# Who may call a function of schema payouts.
+FUNCTIONS = """
+function                    analyst dbt    loader operator approver webhook auditor seller
+start_run                   .       .      .      x        .        .       .       .
+end_run                     .       .      .      x        .        .       .       .
+freeze                      .       .      .      x        .        .       .       .
+hold                        .       .      .      x        .        .       .       .
+release                     .       .      .      x        .        .       .       .
+clear                       .       .      .      x        .        .       .       .
+approve                     .       .      .      .        x        .       .       .
+order_resend                .       .      .      .        x        .       .       .
+claim_batch                 .       .      .      x        .        .       .       .
+retry_batch                 .       .      .      x        .        .       .       .
+beat                        .       .      .      x        .        .       .       .
+end_attempts                .       .      .      x        .        .       .       .
+take_receipt                .       .      .      x        .        .       .       .
+take_refusal                .       .      .      x        .        .       .       .
+confirm                     .       .      .      x        .        .       .       .
+apply_event                 .       .      .      x        .        x       .       .
+receive_event               .       .      .      .        .        x       .       .
+first_broken_audit_entry    .       .      .      .        .        .       x       .
+last_build                  x       .      .      x        x        .       .       x
+seller_named                x       .      .      x        x        .       .       x
+windows_of                  x       .      .      x        x        .       .       x
+lines_of                    x       .      .      x        x        .       .       x
+balances_of                 x       .      .      x        x        .       .       x
+payouts_of                  x       .      .      x        x        .       .       x
+batch_key                   .       .      .      x        x        .       .       .
+window_digest               .       x      .      .        .        .       .       .
+audit                       .       .      .      .        .        .       .       .
+audit_hash                  .       .      .      .        .        .       .       .
+batch_digest                .       .      .      .        .        .       .       .
+book_freeze                 .       .      .      .        .        .       .       .
+conclude                    .       .      .      .        .        .       .       .
+freeze_content              .       .      .      .        .        .       .       .
+freeze_window               .       .      .      .        .        .       .       .
+has_rolled                  .       .      .      .        .        .       .       .
+held_on                     .       .      .      .        .        .       .       .
+is_booked                   .       .      .      .        .        .       .       .
+lift                        .       .      .      .        .        .       .       .
+lock_batch                  .       .      .      .        .        .       .       .
+lock_to_book                .       .      .      .        .        .       .       .
+move                        .       .      .      .        .        .       .       .
+open_batch                  .       .      .      .        .        .       .       .
+refuse_other_name           .       .      .      .        .        .       .       .
+refuse_other_seller         .       .      .      .        .        .       .       .
+renew_batch                 .       .      .      .        .        .       .       .
+settle                      .       .      .      .        .        .       .       .
+step                        .       .      .      .        .        .       .       .
+unready                     .       .      .      .        .        .       .       .
+"""
+
+# These are what they are for everybody: invoker's rights, no writing.
+ONLY_COMPUTE = {"batch_key", "window_digest"}
+
+Matrix = dict[str, dict[str, str]]
+
+
+def parsed(table: str) -> Matrix:
+    """Per line and column what is allowed."""
+    head, *lines = (line.split() for line in table.strip().splitlines())
+    return {line[0]: dict(zip(head[1:], line[1:], strict=True)) for line in lines}
+
+
+ROLES = list(next(iter(parsed(TABLES).values())))
+
+
+@dataclass(frozen=True)
+class Logins:
+    """A database, and a login for each role and for some people with several."""
+
+    owner: Server
+    of: dict[str, Server]
+    home: Path
+
+    def name(self, who: str) -> str:
+        return self.of[who].user
+
+    @contextmanager
+    def connected(self, who: str) -> Iterator[Connection[Any]]:
+        with open_connection(self.of[who]) as conn:
+            yield conn
+
+    def run(self, who: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+        """The command, as a person with this login runs it."""
+        own = {"DATABASE_URL": self.of[who].url, "WEEKCLOSE_HOME": str(self.home), "WEEKCLOSE_ACTOR": ""}
+        return subprocess.run(
+            [COMMAND, *map(str, arguments)],
+            env=os.environ | own | environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+
+    def runs(self, who: str, *arguments: object, **environment: str) -> str:
+        """As `run`; what it said, once it is seen to have worked."""
+        done = self.run(who, *arguments, **environment)
+        assert done.returncode == 0, (who, arguments, done.stderr)
+        return done.stdout
+
+
+PEOPLE = {"cron": ("loader", "operator", "dbt"), "olga": ("operator",), "nobody": ()}
+
+
+@contextmanager
+def created_login(where: Server, roles: Sequence[str]) -> Iterator[Server]:
+    """A login with a name of its own, dropped in the end."""
+    name, password = f"weekclose_test_{uuid4().hex[:12]}", uuid4().hex
+    with open_connection(where) as admin:
+        admin.execute(
+            sql.SQL("create role {} login password {}").format(sql.Identifier(name), sql.Literal(password))
+        )
+        for role in roles:
+            admin.execute(
+                sql.SQL("grant {} to {}").format(sql.Identifier(f"weekclose_{role}"), sql.Identifier(name))
+            )
+    try:
+        yield replace(where, user=name, password=password)
+    finally:
+        with open_connection(where) as admin:
+            admin.execute(sql.SQL("drop owned by {}").format(sql.Identifier(name)))
+            admin.execute(sql.SQL("drop role {}").format(sql.Identifier(name)))
+
+
+@contextmanager
+def created_logins(where: Server, home: Path) -> Iterator[Logins]:
+    wanted = {role: (role,) for role in ROLES} | PEOPLE
+    with ExitStack() as stack:
+        logins = {who: stack.enter_context(created_login(where, roles)) for who, roles in wanted.items()}
+        yield Logins(where, logins, home)
+
+
+@pytest.fixture(scope="module", params=["first server", "second server"])
+def sunday(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Logins]:
+    """A small marketplace that `cron` has loaded and closed."""
+    create = request.getfixturevalue(
+        "new_database" if request.param == "first server" else "second_new_database"
+    )
+    files, home = tmp_path_factory.mktemp("files"), tmp_path_factory.mktemp("home")
+    _write(files)
+    with create() as where, created_logins(where, home) as logins:
+        logins.runs("cron", "load", files)
+        assert "unchanged" in logins.runs("loader", "load", files)
+        # Twice: what the first build has granted and replaced, the second one finds.
+        for more in ((), ("--no-freeze",)):
+            logins.runs("cron", "sunday", "--as-of", "2026-11-15T23:00:00Z", "--vars", SETTINGS, *more)
+        with open_connection(where) as admin:
+            admin.execute("insert into payouts.seller_logins values (%s, 's1')", [logins.name("seller")])
+        yield logins
+
+
+SETTINGS = '{"settlement_start": "2026-11-01"}'
+WALLET = "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t"
+
+
+def _write(files: Path) -> None:
+    (files / "sellers.csv").write_text(
+        "seller_id,region,settlement_currency,status,created_at,wallet_address\n"
+        f"s1,APAC,USD,active,2026-01-01T00:00:00Z,{WALLET}\n"
+        f"s2,APAC,USD,active,2026-01-01T00:00:00Z,{WALLET}\n"
+    )
+    (files / "orders.csv").write_text(
+        "order_id,seller_id,currency,gross_amount,fee_amount,status,captured_at\n"
+        "o1,s1,USD,100,10,fulfilled,2026-11-02T10:00:00Z\n"
+        "o2,s2,USD,50,5,fulfilled,2026-11-07T23:59:00Z\n"
+        "o3,s1,USD,100,10,fulfilled,2026-11-15T10:00:00Z\n"
+    )
+
+
+def sqlstate(conn: Connection[Any], query: str | sql.Composed, values: Sequence[object] = ()) -> str:
+    """What the database says to a statement that changes nothing, because it is taken back."""
+    try:
+        with conn.transaction(force_rollback=True):
+            conn.execute(query, values)
+    except psycopg.Error as error:
+        return error.sqlstate or "?"
+    return ""
+
+
+def relations(conn: Connection[Any]) -> list[tuple[str, str, bool]]:
+    """Each relation, a column that an update can name, and whether it is a view."""
+    return conn.execute(
+        """
+        select
+            nspname || '.' || relname,
+            coalesce(
+                (
+                    select quote_ident(min(attname))
+                    from pg_attribute
+                    where attrelid = pg_class.oid and attnum > 0 and not attisdropped and attidentity = ''
+                ), ''
+            ),
+            relkind = 'v'
+        from pg_class
+        inner join pg_namespace on relnamespace = pg_namespace.oid
+        where
+            (
+                nspname in ('raw', 'payouts', 'seeds', 'staging', 'intermediate', 'marts')
+                and relkind in ('r', 'v')
+            )
+            or (nspname, relname) = ('public', 'weekclose_migrations')
+        order by 1
+        """
+    ).fetchall()
+
+
+def attempts(relation: str, column: str, is_view: bool) -> dict[str, str]:
+    """For each letter a statement that needs just that right."""
+    tried = {"s": f"select * from {relation} limit 0"}
+    if is_view:
+        return tried
+    if column:
+        tried["i"] = f"insert into {relation} ({column}) values (default)"
+        tried["u"] = f"update {relation} set {column} = null where false"
+    return tried | {
+        "d": f"delete from {relation} where false",
+        "t": f"truncate {relation}",
+        "l": f"lock table {relation} in share row exclusive mode",
+    }
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_tables(sunday: Logins, role: str) -> None:
+    matrix = parsed(TABLES)
+    with open_connection(sunday.owner) as conn:
+        found = relations(conn)
+    assert len(found) > 50, "the marts are there"
+    wrong = []
+    with sunday.connected(role) as conn:
+        for relation, column, is_view in found:
+            line = next(pattern for pattern in matrix if fnmatch(relation, pattern))
+            allowed = matrix[line][role]
+            # Who may update may lock.
+            allowed += "l" if "u" in allowed else ""
+            for letter, query in attempts(relation, column, is_view).items():
+                said = sqlstate(conn, query)
+                if (said != REFUSED) != (letter in allowed):
+                    wrong.append((query, said, "allowed" if letter in allowed else "refused"))
+    assert wrong == []
+
+
+def functions(conn: Connection[Any]) -> dict[str, tuple[str, bool, str]]:
+    """Each function that is no trigger: a call of it, whether it runs as its owner, its search path."""
+    rows = conn.execute(
+        """
+        select
+            proname,
+            'select payouts.' || proname || '(' || coalesce(
+                (
+                    select string_agg('null::' || format_type(type, null), ', ' order by position)
+                    from unnest(proargtypes) with ordinality as arguments (type, position)
+                ), ''
+            ) || ')',
+            prosecdef,
+            coalesce(array_to_string(proconfig, ' '), '')
+        from pg_proc
+        where pronamespace = 'payouts'::regnamespace and prorettype <> 'trigger'::regtype
+        """
+    )
+    return {name: (call, as_owner, settings) for name, call, as_owner, settings in rows}
+
+
+@pytest.mark.parametrize("role", [role for role in ROLES if role != "owner"])
+def test_functions(sunday: Logins, role: str) -> None:
+    matrix = parsed(FUNCTIONS)
+    with open_connection(sunday.owner) as conn:
+        found = functions(conn)
+    assert sorted(found) == sorted(matrix)
+    wrong = []
+    with sunday.connected(role) as conn:
+        for name, (call, as_owner, settings) in found.items():
+            said = sqlstate(conn, call)
+            if (said != REFUSED) != (matrix[name][role] == "x"):
+                wrong.append((call, said))
+            is_door = "x" in matrix[name].values() and name not in ONLY_COMPUTE
+            assert as_owner == is_door, name
+            assert not is_door or "search_path=pg_catalog, pg_temp" in settings, name
+    assert wrong == []
+
+
+def test_everything_has_the_owner_it_should_have(sunday: Logins) -> None:
+    with open_connection(sunday.owner) as conn:
+        astray = conn.execute(
+            """
+            select found.schema, found.name, pg_get_userbyid(found.owner)
+            from (
+                select relnamespace::regnamespace::text as schema, relname as name, relowner as owner
+                from pg_class
+                union all
+                select pronamespace::regnamespace::text, proname, proowner from pg_proc
+                union all
+                select nspname, '', nspowner from pg_namespace
+            ) as found
+            where
+                pg_get_userbyid(found.owner) <> case
+                    when found.schema in ('raw', 'payouts') then 'weekclose_owner'
+                    when found.schema in ('seeds', 'staging', 'intermediate', 'marts') then 'weekclose_dbt'
+                    else pg_get_userbyid(found.owner)
+                end
+            """
+        ).fetchall()
+        assert astray == []
+        assert one(
+            conn, "select bool_and(not rolcanlogin) from pg_roles where rolname ~ '^weekclose_[a-z]+$'"
+        )
+
+
+def test_what_fires_at_commit_runs_as_the_owner(sunday: Logins) -> None:
+    with open_connection(sunday.owner) as conn:
+        late = conn.execute(
+            """
+            select proname, prosecdef
+            from pg_trigger
+            inner join pg_proc on tgfoid = pg_proc.oid
+            where tgdeferrable and not tgisinternal
+            """
+        ).fetchall()
+    assert sorted(late) == [("refuse_empty_transaction", True), ("refuse_unbooked", True)]
+
+
+def test_a_webhook_does_not_read_events_back(sunday: Logins) -> None:
+    with sunday.connected("webhook") as conn:
+        assert sqlstate(conn, "select event_id, verdict from payouts.inbox") == ""
+        assert sqlstate(conn, "select outcome from payouts.event_outcomes") == ""
+        for column in ("body", "amount", "status", "payout_number", "outcome"):
+            assert sqlstate(conn, f"select {column} from payouts.inbox") == REFUSED
+
+
+def test_a_seller_sees_himself_alone(sunday: Logins) -> None:
+    own = sunday.runs("seller", "statement", "s1", "2026-11-01", "--json")
+    assert own == sunday.runs("olga", "statement", "s1", "2026-11-01", "--json")
+    assert '"90.00"' in own
+    for seller in ("s2", "unheard-of"):
+        other = sunday.run("seller", "statement", seller, "2026-11-01")
+        assert (other.returncode, other.stdout) == (3, "")
+        assert other.stderr == (f"weekclose: the login {sunday.name('seller')} may not see seller {seller}\n")
+    calls = ("windows_of(%s)", "balances_of(%s)", "payouts_of(%s)", "seller_named(%s)")
+    with sunday.connected("seller") as conn:
+        for call in calls:
+            rows = conn.execute(f"select distinct seller_id from payouts.{call}", ["s1"])
+            assert rows.fetchall() == [("s1",)], call
+            assert sqlstate(conn, f"select * from payouts.{call}", ["s2"]) == "WC003"
+        lines = conn.execute("select line_id from payouts.lines_of('s1', '2026-11-01')").fetchall()
+        assert lines == [("sale:o1",)]
+        assert sqlstate(conn, "select * from payouts.lines_of('s2', '2026-11-01')") == "WC003"
+        conn.execute("set search_path = pg_temp")
+        conn.execute(
+            "create temporary table seller_logins as select session_user::text as login, 's2' as seller_id"
+        )
+        assert sqlstate(conn, "select * from payouts.windows_of('s2')") == "WC003"
+    with open_connection(sunday.owner) as admin, admin.transaction(force_rollback=True):
+        admin.execute("delete from payouts.seller_logins")
+        assert sqlstate(admin, "select * from payouts.windows_of('s1')") == "", "who owns the tables sees all"
+
+
+def test_a_login_without_roles_has_no_rights(sunday: Logins) -> None:
+    with sunday.connected("nobody") as conn:
+        for query in (
+            "select * from raw.orders",
+            "select * from payouts.payouts",
+            "select * from marts.settlement_windows",
+            "select * from payouts.windows_of('s1')",
+            "select payouts.hold('2026-11-01', 's1', 'why', session_user)",
+            "create table marts.mine ()",
+            "create table payouts.mine ()",
+        ):
+            assert sqlstate(conn, query) == REFUSED, query
+    said = sunday.run("nobody", "status").stderr
+    assert said.startswith("weekclose: permission denied"), said
+    assert len(said.splitlines()) == 1
+
+
+def test_what_a_build_left_is_readable_without_asking_again(sunday: Logins) -> None:
+    exported = sunday.runs("analyst", "export", "2026-11-01")
+    assert exported == sunday.runs("operator", "export", "2026-11-01")
+    assert "s1,2026-11-01,100.00" in exported
+    for who in ("operator", "approver"):
+        assert "2026-11-01" in sunday.runs(who, "status")
+        assert "90.00" in sunday.runs(who, "explain", "s1", "2026-11-01")
+    assert sunday.run("analyst", "status").returncode == 3
+
+
+# Each with the actor last; what comes before it has to be so that only the name is wrong.
+ACTS: list[tuple[str, str, str]] = [
+    ("operator", "select payouts.start_run(gen_random_uuid(), now(), {actor}, '{{}}')", ""),
+    ("operator", "select payouts.hold('{window}', 's1', 'why', {actor})", ""),
+    ("operator", "select payouts.release('{window}', 's1', 'why', {actor})", ""),
+    ("operator", "select payouts.clear('s1', 'why', {actor})", ""),
+    ("approver", "select payouts.approve('{window}', {digest}, {actor})", ""),
+    ("operator", "select payouts.claim_batch('W{window}-G1', {digest}, 'batch', '{{}}', {actor})", ""),
+    (
+        "operator",
+        "select payouts.retry_batch('W{window}-G1', (select max(attempt_id) from payouts.submit_attempts),"
+        " {actor})",
+        "",
+    ),
+    ("approver", "select payouts.order_resend('{window}', {digest}, {actor})", ""),
+    ("operator", "select payouts.take_refusal('W{window}-G1', '{{}}', {actor})", "taken back"),
+    ("operator", "select payouts.take_receipt('W{window}-G1', 'r', {actor})", ""),
+    (
+        "operator",
+        "select payouts.confirm('W{window}-G1', now(), jsonb_build_array(jsonb_build_object('reference',"
+        " 'JPO0000001', 'status', 'completed', 'final', true, 'amount', 10)), {actor})",
+        "",
+    ),
+]
+
+
+def test_a_login_acts_under_its_own_name(any_database: Server, tmp_path: Path) -> None:
+    with open_connection(any_database) as admin, created_logins(any_database, tmp_path) as logins:
+        frozen_window(admin, ["10.00"])
+        for role, act, undone in ACTS:
+            digest = one(admin, "select content_digest from payouts.batches")
+            with logins.connected(role) as conn:
+                for actor in ("somebody", logins.name("analyst"), "webhook", ""):
+                    query = act.format(window=WINDOW, digest=f"'{digest}'", actor=f"'{actor}'")
+                    assert sqlstate(conn, query) == "WC003", query
+                with conn.transaction(force_rollback=bool(undone)):
+                    conn.execute(act.format(window=WINDOW, digest=f"'{digest}'", actor="session_user::text"))
+        assert one(admin, "select status from payouts.payouts") == "paid"
+        names = admin.execute(
+            "select distinct actor from payouts.audit_log where action <> 'freeze'"
+        ).fetchall()
+        assert {name for (name,) in names} == {logins.name("operator"), logins.name("approver")}
+        assert one(admin, "select payouts.first_broken_audit_entry()") is None
+
+
+def test_two_eyes_are_not_four(any_database: Server, tmp_path: Path) -> None:
+    """Who holds both roles still does not approve what he has held, whatever he calls himself."""
+    with (
+        open_connection(any_database) as admin,
+        created_login(any_database, roles=("operator", "approver", "webhook")) as both,
+        open_connection(both) as conn,
+    ):
+        frozen_window(admin, ["10.00", "20.00"])
+        conn.execute("select payouts.hold(%s, 's2', 'why', session_user::text)", [WINDOW])
+        digest = one(conn, "select content_digest from payouts.batches")
+        for actor in (both.user, "anna", "webhook"):
+            said = sqlstate(conn, "select payouts.approve(%s, %s, %s)", (WINDOW, digest, actor))
+            assert said == "WC003", actor
+        # A role that he takes on is not another person.
+        conn.execute("set role weekclose_approver")
+        said = sqlstate(conn, "select payouts.approve(%s, %s, 'weekclose_approver')", (WINDOW, digest))
+        assert said == "WC003"
+
+
+def test_monday_and_tuesday(sunday: Logins, tmp_path: Path) -> None:
+    """Hold, release, clear, approve, submit, webhook, reconcile, verify: each by the one who may."""
+    window = "2026-11-01"
+    sunday.runs("olga", "hold", "s1", "--window", window, "--reason", "a look")
+    lied = sunday.run("olga", "release", "s1", "--window", window, "--reason", "fine", "--by", "rosa")
+    assert (lied.returncode, lied.stderr) == (
+        3,
+        f"weekclose: the login {sunday.name('olga')} cannot act as rosa:"
+        " leave out --by and WEEKCLOSE_ACTOR\n",
+    )
+    sunday.runs("olga", "release", "s1", "--window", window, "--reason", "fine")
+    sunday.runs("olga", "clear", "s2", "--reason", "known")
+    digest = re.search(r'"content_digest": "(\w+)"', sunday.runs("approver", "status", window, "--json"))
+    assert digest is not None
+    assert sunday.run("olga", "approve", window, "--digest", digest[1]).returncode == 3
+    sunday.runs("approver", "approve", window, "--digest", digest[1])
+    with bench("batch", tmp_path) as rail:
+        _tuesday(sunday, rail, window)
+    assert "entries, all as written" in sunday.run("auditor", "audit", "verify").stderr
+    with open_connection(sunday.owner) as conn:
+        actors = dict(
+            conn.execute("select action, actor from payouts.audit_log order by entry_id").fetchall()
+        )
+        assert actors == {
+            "freeze": sunday.name("cron"),
+            "hold": sunday.name("olga"),
+            "release": sunday.name("olga"),
+            "clear": sunday.name("olga"),
+            "approve": sunday.name("approver"),
+            "submit": sunday.name("olga"),
+            "receipt": sunday.name("olga"),
+            "paid": sunday.name("olga"),
+            "settle": sunday.name("olga"),
+        }
+        assert one(conn, "select array_agg(distinct status) from payouts.payouts") == ["paid"]
+
+
+def _tuesday(sunday: Logins, rail: Bench, window: str) -> None:
+    environment = {
+        "WEEKCLOSE_RAIL": "batch",
+        "WEEKCLOSE_RAIL_URL": rail.simulator.rail_url("batch"),
+        "WEEKCLOSE_RAIL_KEY": KEY,
+        "WEEKCLOSE_LOOPBACK_RAIL": "1",
+    }
+    assert sunday.run("approver", "submit", window, **environment).returncode == 3
+    assert '"items"' in sunday.runs("olga", "submit", window, "--dry-run", **environment)
+    sunday.runs("olga", "submit", window, **environment)
+    rail.rail.settle({"*": "completed"}, webhooks="lose")
+    event = RailEvent(
+        "evt-1",
+        "payout.completed",
+        "completed",
+        "JPO0000001",
+        Decimal("90.00"),
+        "USD",
+        "TX-1",
+        None,
+        None,
+        None,
+    )
+    with sunday.connected("webhook") as conn:
+        known = events.receive(conn, rail.adapter(), event, b"{}")
+        assert events.receive(conn, rail.adapter(), event, b"{}") is None
+        assert events.waiting_count(conn) == 1
+        applied = events.apply(conn, None, sunday.name("webhook"))
+        assert [(each.event_id, each.verdict) for each in applied] == [(known, "book")]
+    sunday.runs("olga", "reconcile", **environment)
+
+
+def test_what_a_later_migration_makes_belongs_where_it_should(any_database: Server, tmp_path: Path) -> None:
+    directory = Path(shutil.copytree(project_dir() / "migrations", tmp_path / "migrations"))
+    (directory / "9999_later.sql").write_text(
+        "set local role weekclose_owner;\n"
+        "create table payouts.later (id integer);\n"
+        "create function payouts.later() returns integer language sql as 'select 1';\n"
+    )
+    with open_connection(any_database) as conn, created_logins(any_database, tmp_path) as logins:
+        assert migrate(conn, directory) == ["9999_later.sql"]
+        owner = "select tableowner from pg_tables where tablename = 'later'"
+        assert one(conn, owner) == "weekclose_owner"
+        with logins.connected("auditor") as auditor:
+            assert sqlstate(auditor, "select * from payouts.later") == ""
+            assert sqlstate(auditor, "insert into payouts.later values (1)") == REFUSED
+            assert sqlstate(auditor, "select payouts.later()") == REFUSED
+
+
+@pytest.mark.parametrize("is_second", [False, True], ids=["embedded", "second"])
+def test_migrating_without_being_superuser(
+    request: pytest.FixtureRequest, home: Path, is_second: bool
+) -> None:
+    """On a cluster that knows nothing of us, by the login that owns the database."""
+    if is_second and debian_bin_dir() is None:
+        pytest.skip("no second PostgreSQL")
+    where = EmbeddedPostgres(home, debian_bin_dir() if is_second else None).start()
+    ours = project_dir() / "migrations"
+    with open_connection(where) as admin:
+        for name, options in (("plain", "login"), ("maker", "login createrole"), ("second", "login")):
+            admin.execute(f"create role {name} {options} password 'x'")
+            admin.execute(f"create database of_{name} owner {name}")
+
+        def as_login(name: str) -> Connection[Any]:
+            return open_connection(replace(where, user=name, password="x", dbname=f"of_{name}"))
+
+        with (
+            as_login("plain") as conn,
+            pytest.raises(
+                Exception,
+                match="login plain may not create the role weekclose_owner: migrate as",
+            ),
+        ):
+            migrate(conn, ours)
+        with as_login("maker") as conn:
+            assert len(migrate(conn, ours)) == len(list(ours.glob("*.sql")))
+            assert migrate(conn, ours) == []
+            conn.execute("set role weekclose_dbt")
+            conn.execute("create schema dbt_of_a_developer")
+        # The roles are there, but are not his.
+        with as_login("second") as conn:
+            with pytest.raises(
+                Exception, match="login second is not in weekclose_owner: let a superuser grant it"
+            ):
+                migrate(conn, ours)
+            admin.execute("grant weekclose_owner, weekclose_dbt to second")
+            migrate(conn, ours)
+            conn.execute("reset role")
+            assert one(conn, "select count(*) from payouts.payouts") == 0
