@@ -1,4 +1,4 @@
--- depends_on: {{ ref('int_touched_orders') }}
+-- depends_on: {{ ref('int_touched_orders') }}, {{ ref('int_line_changes') }}
 {{
     config(
         materialized='incremental',
@@ -9,6 +9,7 @@
             {'columns': ['payout_window']},
             {'columns': ['seller_id', 'payout_window']},
         ],
+        pre_hook='{{ keep_lines_before(this) }}',
         post_hook=[
             "create index if not exists int_order_events_event_at on {{ this }}"
             " using brin (event_at timestamptz_minmax_multi_ops) with (pages_per_range = 32)",
@@ -16,6 +17,7 @@
             " where unsettled_reason is not null",
             "create index if not exists int_order_events_breaks on {{ this }} (line_id) where has_break",
             "analyze {{ this }}{% if last_build() is not none %} (payout_window, event_at){% endif %}",
+            '{{ log_line_changes(this) }}',
             "insert into {{ ref('int_builds') }} (as_of, started_at, settings)"
             " values ({{ as_of() }}, '{{ run_started_at.isoformat() }}', '{{ build_settings() }}')",
         ],

@@ -1,45 +1,27 @@
 with
 
-broken as (select * from {{ ref('int_order_events') }} where has_break),
-
 breaks as (
-    -- A raw row that changed after its line was frozen: the line stays, the difference stands here.
-    select
-        'restatement' as break_type,
-        line_id as entity,
-        restated_amount as expected,
-        source_amount as actual,
-        broken.*
-    from broken
-    where restated_amount is not null
+    select * from {{ ref('int_source_breaks') }}
     union all
-    select
-        'control_total' as break_type,
-        order_id as entity,
-        control_amount as expected,
-        coalesce(order_gross, 0) as actual,
-        broken.*
-    from broken
-    where control_amount is not null
+    select * from {{ ref('int_book_breaks') }}
     union all
-    select
-        'refund_above_order' as break_type,
-        line_id as entity,
-        order_gross as expected,
-        order_refunded as actual,
-        broken.*
-    from broken
-    where order_refunded is not null
+    select * from {{ ref('int_rail_breaks') }}
+    union all
+    select * from {{ ref('int_event_breaks') }}
 )
 
+-- Whatever amount a rail names, the list stays readable.
 select
     break_type,
     entity,
     seller_id,
     payout_window,
     currency,
-    expected,
-    actual,
-    {{ money('actual - expected') }} as difference,
-    loaded_at as detected_at
+    {{ money('least(expected, 9999999999999999.99)') }} as expected,
+    {{ money('actual') }} as actual,
+    {{ money('actual - least(expected, 9999999999999999.99)') }} as difference,
+    detected_at,
+    category,
+    owner,
+    current_timestamp - detected_at as age
 from breaks

@@ -76,6 +76,7 @@ class Explanation:
     carry_in: CarryIn
     balance: Decimal
     payable: str
+    payout: Row | None
     breaks: list[Row]
     unsettled: list[Row]
 
@@ -122,7 +123,7 @@ def explain(conn: Connection[Any], seller_id: str, text: str) -> Explained:
     facts = read(conn, "explain_window", window=window)[0]
     found = {
         name: read(conn, f"explain_{name}", seller=seller.seller_id, window=window)
-        for name in ("lines", "breaks", "unsettled")
+        for name in ("lines", "payouts", "breaks", "unsettled")
     }
     terms = read(conn, "explain_terms", seller=seller.seller_id)
     return Explained(
@@ -160,6 +161,7 @@ def _explanation(
         carry_in=_carry_in(conn, row, facts["frozen_at"] or dates.built_at),
         balance=balance,
         payable=_payable_in_words(row, balance, seller, terms, facts, dates),
+        payout=same["payouts"][0] if same["payouts"] else None,
         breaks=same["breaks"],
         unsettled=same["unsettled"],
     )
@@ -282,7 +284,9 @@ def show_explanation(explained: Explained) -> None:
         print(
             *_lines_told(currency.lines), *_sums_told(currency), *_carry_in_told(currency.carry_in), sep="\n"
         )
-        print("", currency.payable, *_others_told(currency), sep="\n")
+        print("", currency.payable, *_payout_stands(currency.payout, dates), sep="\n")
+        for told in _others_told(currency):
+            print(told)
 
 
 def _lines_told(lines: Sequence[Line]) -> Iterator[str]:
@@ -366,18 +370,64 @@ def _payout_told(payout: Row) -> str:
     return f"{number} of window {payout['payout_window']}, {payout['status'].replace('_', ' ')}{since}"
 
 
+def _payout_stands(payout: Row | None, dates: Calendar) -> Iterator[str]:
+    """The payout's way through batch and rail, as far as it has come."""
+    if payout is None:
+        return
+    yield ""
+    since = dates.local(payout["status_changed_at"])
+    yield f"Payout {payout['payout_number']}: {payout['status'].replace('_', ' ')} since {since}"
+    if payout["destination"]:
+        yield f"  to {shown(payout['destination'])} by {payout['rail']}"
+    if payout["batch_id"]:
+        receipt = f", receipt {shown(payout['rail_batch_id'])}" if payout["rail_batch_id"] else ""
+        through = f"{payout['batch_state']} through rail {payout['batch_rail']}"
+        yield f"  with batch {payout['batch_id']}, {through}{receipt}"
+    if payout["rail_status"]:
+        word = f"{payout['rail_status']}{', finally' if payout['rail_is_final'] else ''}"
+        amount = "" if payout["rail_amount"] == payout["amount"] else f", of {payout['rail_amount']:,}"
+        yield f"  the rail's last word, asked {dates.local(payout['asked_at'])}: {word}{amount}"
+    elif payout["batch_id"]:
+        yield "  the rail has not been asked about it yet"
+    if payout["external_reference"]:
+        yield f"  the rail's reference {shown(payout['external_reference'])}"
+    if why := payout["failure_reason"] or payout["failure_code"]:
+        yield f"  the rail's reason: {shown(why)}"
+    if payout["waiting_events"]:
+        verdicts = ", ".join(verdict.replace("_", " ") for verdict in payout["waiting_events"])
+        yield f"  events that wait for weekclose reconcile: {verdicts}"
+
+
+BREAKS_IN_WORDS = {
+    "restatement": "was settled with {actual}; its raw row now says {expected}, the line stays",
+    "control_total": "was settled with a gross of {actual}; a second source says {expected}",
+    "refund_above_order": "brings the refunds of its order to {actual}; it was sold for {expected}",
+    "not_as_frozen": "pays {actual}; frozen as payable is {expected}",
+    "not_as_booked": "is of {actual}; of that the ledger has {expected} where it should be",
+    "paid_twice": "is of {actual}; with more than one batch the rail has paid {expected}",
+    "other_amount": "is of {actual}; the rail has it with {expected}",
+    "late_completion": "had been taken back; the rail has paid {expected} after all",
+    "undecided": "is of {actual}; the rail shows no payment, a person has to decide",
+    "paid_by_rail_alone": "is not paid in the books; the rail has paid {expected}",
+    "paid_in_books_alone": "is paid in the books with {actual}; the rail shows no payment",
+    "unknown_to_rail": "is of {actual}; the rail does not show it in its batch",
+    "unanswered": "is of {actual}; the rail has given no answer for three days",
+    "event_other_amount": "is about {expected}; the payout is of {actual}",
+    "event_not_submitted": "says that {expected} was paid; the payout has not gone out",
+    "event_waiting": "waits for weekclose reconcile",
+}
+
+
 def _others_told(currency: Explanation) -> Iterator[str]:
     if currency.breaks:
         yield ""
-        yield "Breaks: what another record says of these lines"
+        yield "Breaks: what another record says"
     for found in currency.breaks:
-        meaning = {
-            "restatement": "was settled with {actual}; its raw row now says {expected}, the line stays",
-            "control_total": "was settled with a gross of {actual}; a second source says {expected}",
-            "refund_above_order": "brings the refunds of its order to {actual}; it was sold for {expected}",
-        }.get(found["break_type"], "{actual} is settled, another record says {expected}")
+        meaning = BREAKS_IN_WORDS.get(
+            found["break_type"], "{actual} is settled, another record says {expected}"
+        )
         told = meaning.format(actual=f"{found['actual']:,}", expected=f"{found['expected']:,}")
-        yield f"  {shown(found['entity'])} {told} (difference {found['difference']:,})"
+        yield f"  {shown(found['entity'])} {told} (difference {found['difference']:,}, for {found['owner']})"
     if currency.unsettled:
         yield ""
         yield "Settles nothing"

@@ -46,6 +46,7 @@ class Entry:
     date: date
     kind: str
     order_id: str
+    source_id: str
     description: str
     gross: Decimal
     fees: Decimal
@@ -57,7 +58,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Balances:
-    """What a seller has by now, as of the last build; the two are never one number."""
+    """What a seller has by now, as of the last build: held back, and due, which are never one number."""
 
     pending: Decimal
     available: Decimal
@@ -71,6 +72,8 @@ class Statement:
 
     Dates are days in the settlement time zone, `last_day` is the window's seventh. A window before
     settlement began was paid elsewhere: its payout is what its entries add up to, without a number.
+    `external_reference` is the rail's name for the payment, as it stands in the seller's own books;
+    `came_back_at` is when a payout failed or was returned.
     """
 
     seller_id: str
@@ -85,6 +88,9 @@ class Statement:
     destination: str
     external_reference: str | None
     failure_reason: str | None
+    submitted_at: datetime | None
+    paid_at: datetime | None
+    came_back_at: datetime | None
     dispute_window_closes_at: datetime
     opening: Decimal
     entries: list[Entry]
@@ -132,6 +138,7 @@ def _statement(
 ) -> Statement:
     entries = [_entry(line, dates) for line in lines]
     is_history = row["status"] == "before_start"
+    row = row | {"failure_reason": payout.get("failure_reason")}
     return Statement(
         seller_id=seller.seller_id,
         display_name=seller.display_name,
@@ -145,6 +152,9 @@ def _statement(
         destination=_shortened(payout.get("destination") or ""),
         external_reference=payout.get("external_reference"),
         failure_reason=row["failure_reason"],
+        submitted_at=payout.get("submitted_at"),
+        paid_at=payout.get("paid_at"),
+        came_back_at=payout.get("came_back_at"),
         dispute_window_closes_at=row["reserve_closes_at"],
         opening=row["carry_in"],
         entries=entries,
@@ -174,6 +184,7 @@ def _entry(line: Row, dates: Calendar) -> Entry:
         date=dates.day(line["event_at"]),
         kind=line["kind"],
         order_id=line["order_id"],
+        source_id=source,
         description=description,
         amount=cash(line),
         **_to_the_seller(line),
@@ -221,19 +232,29 @@ def receipt(made: Statement, dates: Calendar) -> list[str]:
 
 def _heading(made: Statement, dates: Calendar) -> Iterator[str]:
     yield f"Statement for {made.payout_window} to {made.last_day}, days in {dates.zone.key}"
-    closes = dates.local(made.dispute_window_closes_at)
     name = f" ({shown(made.display_name)})" if made.display_name else ""
     way = " to ".join(part for part in (made.rail or "", shown(made.destination)) if part)
+    came_back = "Returned" if made.status == "returned" else "Failed"
     for label, value in (
         ("Seller", shown(made.seller_id) + name),
         ("Currency", made.currency),
         ("Status", made.explanation),
-        ("Payout", made.payout_number and f"{made.payout_number} by {way}"),
+        ("Payout", made.payout_number and f"{made.payout_number}, {made.payout:,} {made.currency} by {way}"),
+        ("Submitted", made.submitted_at and dates.local(made.submitted_at)),
+        ("Paid", made.paid_at and dates.local(made.paid_at)),
+        (came_back, made.came_back_at and dates.local(made.came_back_at)),
         ("Reference", made.external_reference and shown(made.external_reference)),
-        ("Disputes", f"the dispute window closes {closes}; what comes later is in a later statement"),
+        ("Disputes", _dispute_window(made, dates)),
     ):
         if value:
             yield f"{label:<10} {value}"
+
+
+def _dispute_window(made: Statement, dates: Calendar) -> str:
+    closes = dates.local(made.dispute_window_closes_at)
+    if made.dispute_window_closes_at > made.as_of:
+        return f"the dispute window is open until {closes}; until then this statement may change"
+    return f"the dispute window closed {closes}; what came later is in a later statement"
 
 
 def _entries_table(made: Statement) -> list[str]:
@@ -295,14 +316,21 @@ def _balances(made: Statement, dates: Calendar) -> list[str]:
 
 
 CSV_COLUMNS = (
-    *("seller_id", "payout_window", "currency", "date", "kind", "order_id", "description"),
+    *("seller_id", "payout_window", "currency", "date", "kind", "order_id", "source_id", "description"),
     *("gross", "fees", "refunds", "disputes", "adjustments", "amount", "balance"),
-    *("payout_number", "external_reference"),
+    *("payout_number", "external_reference", "status", "failure_reason", "rail", "destination"),
+    *("submitted_at", "paid_at", "came_back_at", "dispute_window_closes_at"),
 )
+
+PAYOUT_FACTS = CSV_COLUMNS[CSV_COLUMNS.index("payout_number") : CSV_COLUMNS.index("came_back_at") + 1]
 
 
 def write_csv(made: Sequence[Statement]) -> None:
-    """Print the statements as CSV: the amounts of a currency add up to its last balance."""
+    """Print the statements as CSV: the amounts of a currency add up to what is carried forward.
+
+    One row per line: `opening`, each event by its kind, `payout`, `carried_forward`, then, without an amount,
+    the seller's balances by now: `pending`, `available`, `in_transit`. Instants are UTC.
+    """
     file = CsvFile(sys.stdout.buffer)
     file.write_row(CSV_COLUMNS)
     for each in made:
@@ -311,6 +339,7 @@ def write_csv(made: Sequence[Statement]) -> None:
                 "seller_id": each.seller_id,
                 "payout_window": each.payout_window,
                 "currency": each.currency,
+                "dispute_window_closes_at": each.dispute_window_closes_at,
             }
             file.write_row((named | row).get(column) for column in CSV_COLUMNS)
 
@@ -324,10 +353,11 @@ def _csv_rows(made: Statement) -> Iterator[dict[str, object]]:
     balance -= made.payout
     yield {
         "kind": "payout",
-        "description": made.status,
+        "description": made.explanation,
         "amount": -made.payout,
         "balance": balance,
-        "payout_number": made.payout_number,
-        "external_reference": made.external_reference,
-    }
+    } | {name: getattr(made, name) for name in PAYOUT_FACTS}
     yield {"kind": "carried_forward", "balance": made.closing}
+    yield {"kind": "pending", "balance": made.balances.pending}
+    yield {"kind": "available", "balance": made.balances.available}
+    yield {"kind": "in_transit", "balance": made.balances.in_transit}

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date, timedelta
+from datetime import UTC, date, timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -26,15 +26,17 @@ FROZEN_SHOWN = 6
 ROWS_SHOWN = 20
 DIGEST_SHOWN = 12
 LONGEST_MESSAGE = 300
+OFFENDERS_SHOWN = 5
 
 
 @dataclass(frozen=True)
 class Status:
     """Where the weeks stand, oldest window first.
 
-    `amounts` are per window, currency and status. Asked for one, `payout_window`, they are its amounts per
-    currency, status and rail, and `not_paid` and `breaks` are its own. Before the first build there is no
-    calendar.
+    `amounts` are per window, currency and status, `payouts` say where the frozen payables of a window and
+    currency are by now, `events` what the rail's events wait for, and `breaks` count by owner what is open.
+    Asked for one, `payout_window`, `amounts` are per currency, status and rail, and `not_paid` and `breaks`
+    are its own, one by one. Before the first build there is no calendar.
     """
 
     payout_window: date | None
@@ -42,6 +44,8 @@ class Status:
     last_run: Row | None
     windows: list[Row]
     amounts: list[Row]
+    payouts: list[Row]
+    events: list[Row]
     not_paid: list[Row]
     breaks: list[Row]
     next: list[str]
@@ -60,15 +64,31 @@ def status(conn: Connection[Any], text: str | None = None) -> Status:
     nothing to tell, with what to do.
     """
     if not is_built(conn) and (failed := _last_run(conn)):
-        return Status(None, None, failed, [], [], [], [], _run_steps(failed))
+        return Status(None, None, failed, [], [], [], [], [], [], _run_steps(failed))
     dates = calendar(conn)
     if text is not None:
         return _status_of(conn, parse_window(text, dates), dates)
     last_run = _last_run(conn)
     windows = _windows(conn, dates, None, FROZEN_SHOWN)
-    amounts = read(conn, "status_money", windows=[row["payout_window"] for row in windows])
-    steps = [*_run_steps(last_run), *_older_steps(conn, windows), *_window_steps(windows, dates)]
-    return Status(None, dates, last_run, windows, amounts, [], [], steps)
+    shown_windows = [row["payout_window"] for row in windows]
+    payouts, events = _payouts(conn, windows), read(conn, "status_events", window=None)
+    return Status(
+        payout_window=None,
+        calendar=dates,
+        last_run=last_run,
+        windows=windows,
+        amounts=read(conn, "status_money", windows=shown_windows),
+        payouts=payouts,
+        events=events,
+        not_paid=[],
+        breaks=read(conn, "status_break_counts"),
+        next=[
+            *_run_steps(last_run),
+            *_older_steps(conn, windows),
+            *_window_steps(windows, payouts, dates),
+            *_event_steps(events),
+        ],
+    )
 
 
 def _status_of(conn: Connection[Any], window: date, dates: Calendar) -> Status:
@@ -76,16 +96,23 @@ def _status_of(conn: Connection[Any], window: date, dates: Calendar) -> Status:
     amounts = read(conn, "status_rails", window=window)
     if not windows and not amounts:
         raise NothingToDo(f"window {window} holds nothing: weekclose status names those that do")
+    payouts, events = _payouts(conn, windows), read(conn, "status_events", window=window)
     return Status(
         payout_window=window,
         calendar=dates,
         last_run=_last_run(conn),
         windows=windows,
         amounts=amounts,
+        payouts=payouts,
+        events=events,
         not_paid=read(conn, "status_unpaid", window=window),
         breaks=read(conn, "status_breaks", window=window),
-        next=_window_steps(windows, dates),
+        next=[*_window_steps(windows, payouts, dates), *_event_steps(events)],
     )
+
+
+def _payouts(conn: Connection[Any], windows: Sequence[Row]) -> list[Row]:
+    return read(conn, "status_payouts", windows=[row["payout_window"] for row in windows if row["frozen_at"]])
 
 
 def _windows(conn: Connection[Any], dates: Calendar, window: date | None, limit: int) -> list[Row]:
@@ -114,9 +141,18 @@ def _older_steps(conn: Connection[Any], windows: Sequence[Row]) -> list[str]:
     return [f"{older['windows']:,} older windows are not settled, the oldest of them is {older['oldest']}"]
 
 
-def _window_steps(windows: Sequence[Row], dates: Calendar) -> list[str]:
+def _window_steps(windows: Sequence[Row], payouts: Sequence[Row], dates: Calendar) -> list[str]:
     """What the frozen windows and the due ones wait for, and when the next one is due."""
-    steps = [_batch_step(row) for row in windows if row["state"] == "frozen"]
+    steps = []
+    for row in windows:
+        mine = [each for each in payouts if each["payout_window"] == row["payout_window"]]
+        if row["batch_state"]:
+            steps.append(_batch_step(row, sum(each["unanswered_count"] for each in mine)))
+        if undecided := sum(each["undecided_count"] for each in mine):
+            steps.append(
+                f"window {row['payout_window']}: rail and books disagree about {undecided:,} of its payouts, "
+                "a person decides: see its breaks"
+            )
     steps += [
         f"window {row['payout_window']} is due and not frozen: run weekclose sunday"
         for row in windows
@@ -132,15 +168,73 @@ def _window_steps(windows: Sequence[Row], dates: Calendar) -> list[str]:
     return [step for step in steps if step]
 
 
-def _batch_step(row: Row) -> str:
+def _batch_step(row: Row, unanswered: int) -> str:
     window = row["payout_window"]
+    approve = f"weekclose approve {window} --digest {row['content_digest']}, by another person"
+    if row["batch_state"] == "frozen" and row["rejection"]:
+        return f"window {window}: {_refusal(row)}; hold what cannot be paid, then {approve}"
+    if row["batch_state"] == "submitting":
+        return f"window {window}: {_unknown_step(row)}"
     return {
-        "frozen": f"window {window} waits for its review and its approval",
-        "approved": f"window {window} is approved by {shown(row['approved_by'] or '')}: its batch may go out",
-        "submitting": f"window {window}: what the rail did with its batch is not known, ask it again",
-        "submitted": f"window {window} is with the rail, which has not answered for every payout",
-        "rejected": f"window {window}: the rail rejected its batch",
+        "frozen": f"window {window} waits for its review and its approval: {approve}",
+        "approved": f"window {window} is approved by {shown(row['approved_by'] or '')}: "
+        f"run weekclose submit {window}",
+        "submitted": f"window {window} is with the rail, which has not answered for {unanswered:,} of its "
+        f"payouts: run weekclose reconcile {window}",
     }.get(row["batch_state"], "")
+
+
+def _refusal(row: Row) -> str:
+    said = row["rejection"]
+    named = [str(each.get("reference")) for each in said.get("items", [])]
+    because = f" because of {', '.join(map(shown, named[:OFFENDERS_SHOWN]))}" if named else ""
+    if len(named) > OFFENDERS_SHOWN:
+        because += f" and {len(named) - OFFENDERS_SHOWN:,} more"
+    why = shown(f"{said.get('code')}: {said.get('message')}", LONGEST_MESSAGE)
+    return f"the rail refused batch {row['rejected_batch_id']}{because} ({why})"
+
+
+def _unknown_step(row: Row) -> str:
+    """When a batch whose outcome nobody knows may be tried again: the same times that `submit` goes by."""
+    if row["is_going_on"]:
+        return "its batch is being handed over right now"
+    again_at = row["last_attempt_at"] + timedelta(seconds=_quiet_seconds(row["batch_rail"]))
+    again_at = max(again_at, row["retry_at"] or again_at).astimezone(UTC)
+    when = f" after {again_at:%Y-%m-%d %H:%M:%S} UTC" if again_at > row["read_at"] else ""
+    return f"what the rail did with its batch is not known: run weekclose submit {row['payout_window']}{when}"
+
+
+def _quiet_seconds(rail: str) -> int:
+    from weekclose.rails.batch import BatchRail
+    from weekclose.rails.configured import load_rail_settings
+    from weekclose.rails.halfin import HalfinRail
+    from weekclose.rails.paypal import PayPalRail
+
+    own = load_rail_settings().max_processing_seconds
+    usual = {
+        "batch": BatchRail.max_processing_seconds,
+        "halfin": HalfinRail.max_processing_seconds,
+        "paypal": PayPalRail.max_processing_seconds,
+    }
+    return usual[rail] if own is None else own
+
+
+# What no look-up changes.
+FOR_A_PERSON = ("unknown_type", "unknown_payout", "waits_for_a_person")
+
+
+def _event_steps(events: Sequence[Row]) -> Iterator[str]:
+    """What the rail's events wait for: a look-up applies or overrules most of them."""
+    if to_look_up := sum(row["events"] for row in events if row["verdict"] not in FOR_A_PERSON):
+        yield f"{_counted_events(to_look_up)} for a look-up: run weekclose reconcile"
+    for row in events:
+        if row["verdict"] in FOR_A_PERSON:
+            what = row["verdict"].replace("_", " ")
+            yield f"{_counted_events(row['events'])}, {what}: look at weekclose events list"
+
+
+def _counted_events(count: int) -> str:
+    return "1 event of the rail waits" if count == 1 else f"{count:,} events of the rail wait"
 
 
 def show_status(found: Status) -> None:
@@ -153,9 +247,14 @@ def show_status(found: Status) -> None:
             _show_windows(found.windows, found.calendar)
         for window in found.windows if found.payout_window else ():
             print(*_window_told(window, found.calendar), sep="\n")
-        _show_amounts(found.amounts)
+        _show("Amounts", found.amounts)
+        _show("Frozen payables, and where they are", found.payouts)
     _show_not_paid(found.not_paid)
-    _show_breaks(found.breaks)
+    _show("Events of the rail that wait", found.events)
+    if found.payout_window is None:
+        _show("Breaks, by who has to act", found.breaks)
+    else:
+        _show_breaks(found.breaks)
     for step in found.next:
         print(f"Next: {step}")
 
@@ -198,21 +297,48 @@ def _window_told(row: Row, dates: Calendar) -> Iterator[str]:
         yield f"  frozen on {dates.local(row['frozen_at'])} as of {dates.local(row['frozen_as_of'])}"
         yield f"  content digest {row['content_digest']}"
     if row["batch_id"]:
-        by = f", approved by {shown(row['approved_by'])}" if row["approved_by"] else ""
-        yield f"  batch {row['batch_id']}: {row['batch_state']}{by}"
+        yield from _batch_told(row, dates)
     yield ""
 
 
-def _show_amounts(amounts: Sequence[Row]) -> None:
-    if not amounts:
+def _batch_told(row: Row, dates: Calendar) -> Iterator[str]:
+    yield f"  batch {row['batch_id']}, generation {row['generation']}: {row['batch_state']}"
+    if row["rejection"]:
+        yield f"    {_refusal(row)}"
+    if row["approved_by"]:
+        yield f"    approved by {shown(row['approved_by'])} on {dates.local(row['approved_at'])}"
+    if row["submitted_at"]:
+        attempts = "1 attempt" if row["attempt_count"] == 1 else f"{row['attempt_count']:,} attempts"
+        yield f"    handed to rail {row['batch_rail']} on {dates.local(row['submitted_at'])}, {attempts}"
+    if row["rail_batch_id"]:
+        yield f"    the rail's receipt {shown(row['rail_batch_id'])}"
+    elif row["last_attempt_detail"]:
+        yield f"    the last attempt: {shown(row['last_attempt_detail'], LONGEST_MESSAGE)}"
+
+
+def _show(title: str, rows: Sequence[Row]) -> None:
+    if not rows:
         return
-    columns = list(amounts[0])
+    columns = list(rows[0])
     print_table(
         [column.removeprefix("payout_").replace("_", " ") for column in columns],
-        ([row[column] for column in columns] for row in amounts),
-        title="Amounts",
+        ([_cell(row[column]) for column in columns] for row in rows),
+        title=title,
     )
     print()
+
+
+def _cell(value: object) -> object:
+    return _age(value) if isinstance(value, timedelta) else shown(value) if isinstance(value, str) else value
+
+
+def _age(age: timedelta) -> str:
+    """How long something has been open, in the largest unit that makes a number of it."""
+    minutes = max(0, int(age.total_seconds() // 60))
+    for size, unit in ((24 * 60, "day"), (60, "hour")):
+        if minutes >= size:
+            return f"{minutes // size:,} {unit}{'' if minutes // size == 1 else 's'}"
+    return f"{minutes} min"
 
 
 def _show_not_paid(rows: Sequence[Row]) -> None:
@@ -245,13 +371,13 @@ def _show_not_paid(rows: Sequence[Row]) -> None:
 def _show_breaks(breaks: Sequence[Row]) -> None:
     if not breaks:
         return
-    columns = ("break_type", "entity", "seller_id", "currency", "expected", "actual", "difference")
+    columns = (
+        *("break_type", "entity", "seller_id", "currency", "expected", "actual", "difference"),
+        *("category", "owner", "age"),
+    )
     print_table(
         [column.replace("_", " ") for column in columns],
-        (
-            [shown(row[column]) if isinstance(row[column], str) else row[column] for column in columns]
-            for row in breaks[:ROWS_SHOWN]
-        ),
+        ([_cell(row[column]) for column in columns] for row in breaks[:ROWS_SHOWN]),
         title="Breaks, largest first",
     )
     if len(breaks) > ROWS_SHOWN:

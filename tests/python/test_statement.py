@@ -59,8 +59,8 @@ Statement for 2026-11-01 to 2026-11-07, days in America/New_York
 Seller     anna (Anna's Shop)
 Currency   USD
 Status     Ready: it waits for its batch, nothing blocks it.
-Payout     {made.payout_number} by TRC-20 to TR7NHq...Lj6t
-Disputes   the dispute window closes 2026-11-15 00:00-05:00; what comes later is in a later statement
+Payout     {made.payout_number}, 162.00 USD by TRC-20 to TR7NHq...Lj6t
+Disputes   the dispute window closed 2026-11-15 00:00-05:00; what came later is in a later statement
 
 date        order  description                     gross    fees  refunds  disputes  amount
 2026-10-28  a3     Order (arrived late)            50.00   -5.00                      45.00
@@ -90,6 +90,8 @@ def test_what_is_held_and_what_is_due_are_two_numbers(weeks: Connection[Any]) ->
     made = only(weeks, "steady", "2026-11-08")
     assert (made.balances.pending, made.balances.available) == (Decimal("63.00"), Decimal("63.00"))
     told = receipt(made, calendar(weeks))
+    open_until = "the dispute window is open until 2026-11-22 00:00-05:00"
+    assert f"Disputes   {open_until}; until then this statement may change" in told
     assert "  Pending, held until 2026-11-22 00:00-05:00 and later  63.00" in told
     assert any(line.startswith("Status     Pending: its reserve is open") for line in told)
 
@@ -103,7 +105,48 @@ def test_a_failed_payout_says_why_and_a_paid_one_carries_its_reference(weeks: Co
     assert only(weeks, "fay", "2026-11-01").opening == Decimal("90.00")
     paid = only(weeks, "anna", "2026-10-25")
     assert paid.external_reference == f"TX-{paid.payout_number}"
-    assert f"Reference  TX-{paid.payout_number}" in receipt(paid, calendar(weeks))
+    told = receipt(paid, calendar(weeks))
+    assert f"Reference  TX-{paid.payout_number}" in told
+    assert paid.paid_at is not None
+    assert f"Paid       {calendar(weeks).local(paid.paid_at)}" in told
+    assert failed.came_back_at is not None
+    assert f"Failed     {calendar(weeks).local(failed.came_back_at)}" in receipt(failed, calendar(weeks))
+
+
+def test_a_returned_payout_says_when_it_went_and_when_it_came_back(closed_weeks: Server) -> None:
+    with open_connection(closed_weeks) as conn, conn.transaction(force_rollback=True):
+        conn.execute(
+            "select payouts.conclude(payout_number, 'returned', amount, null, 'closed', null, '', 'tester')"
+            " from payouts.payouts where seller_id = 'anna' and payout_window = '2026-10-25'"
+        )
+        returned = only(conn, "anna", "2026-10-25")
+        told = receipt(returned, calendar(conn))
+        dates = calendar(conn)
+    assert returned.submitted_at is not None
+    assert returned.paid_at is not None
+    assert returned.came_back_at is not None
+    assert [line for line in told if line.startswith(("Status", "Submitted", "Paid", "Returned"))] == [
+        "Status     Returned: it came back after it was paid (closed). The money is back in the balance.",
+        f"Submitted  {dates.local(returned.submitted_at)}",
+        f"Paid       {dates.local(returned.paid_at)}",
+        f"Returned   {dates.local(returned.came_back_at)}",
+    ]
+
+
+def test_the_csv_has_what_a_seller_s_own_books_are_matched_by(
+    closed_weeks: Server, weekclose: RunCommand
+) -> None:
+    result = weekclose("statement", "anna", "2026-10-25", "--csv", database=closed_weeks)
+    rows = {row["kind"]: row for row in csv.DictReader(io.StringIO(result.stdout, newline=""))}
+    assert (rows["refund"]["order_id"], rows["refund"]["source_id"]) == ("a1", "ra1")
+    payout = rows["payout"]
+    assert (payout["amount"], payout["status"], payout["rail"]) == ("-63.00", "paid", "TRC-20")
+    assert payout["external_reference"] == f"TX-{payout['payout_number']}"
+    assert payout["paid_at"].endswith("Z")
+    assert payout["dispute_window_closes_at"] == "2026-11-08T05:00:00Z"
+    assert [rows[kind]["balance"] for kind in ("pending", "available", "in_transit")] == [
+        *("0.00", "162.00", "0.00")
+    ]
 
 
 def test_a_window_before_settlement_began_was_settled_elsewhere(weeks: Connection[Any]) -> None:
@@ -132,9 +175,12 @@ def test_the_csv_adds_up_to_its_last_balance(closed_weeks: Server, weekclose: Ru
     assert {row["order_id"] for row in rows if row["kind"] == "sale"} == {"'=h2", "'=h3"}
     for currency, payout in (("EUR", "-30.00"), ("USD", "-90.00")):
         mine = [row for row in rows if row["currency"] == currency]
-        assert [row["kind"] for row in mine] == ["opening", "sale", "payout", "carried_forward"]
+        assert [row["kind"] for row in mine] == [
+            *("opening", "sale", "payout", "carried_forward", "pending", "available", "in_transit")
+        ]
         assert mine[2]["amount"] == payout
-        assert sum(Decimal(row["amount"]) for row in mine[:-1]) == Decimal(mine[-1]["balance"])
+        carried = next(row for row in mine if row["kind"] == "carried_forward")
+        assert sum(Decimal(row["amount"] or 0) for row in mine) == Decimal(carried["balance"])
     assert "-0.00" not in result.stdout
 
 

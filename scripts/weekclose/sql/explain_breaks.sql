@@ -1,4 +1,4 @@
--- The open breaks of a seller's lines in a window.
+-- The open breaks of a seller's window.
 select
     break_type,
     entity,
@@ -6,7 +6,10 @@ select
     expected,
     actual,
     difference,
-    detected_at
+    detected_at,
+    category,
+    owner,
+    age
 from marts.reconciliation_breaks
 where seller_id = %(seller)s and payout_window = %(window)s
 order by break_type, entity collate "C"

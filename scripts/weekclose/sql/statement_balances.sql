@@ -5,5 +5,4 @@ select
     available_balance,
     in_transit,
     reserve_closes_at
-from marts.seller_balances
-where seller_id = %(seller)s
+from payouts.balances_of(%(seller)s)

@@ -11,8 +11,7 @@ select
     disputes,
     adjustments,
     is_late
-from marts.settlement_lines
-where seller_id = %(seller)s and payout_window = %(window)s
+from payouts.lines_of(%(seller)s, %(window)s)
 order by
     currency collate "C",
     event_at,

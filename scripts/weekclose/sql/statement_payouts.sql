@@ -1,8 +1,12 @@
--- Where the payouts of a seller's window went.
+-- Where the payouts of a seller's window went, and when. A day is that of the booking.
 select
     currency,
     payout_number,
     destination,
-    external_reference
-from payouts.payouts
-where seller_id = %(seller)s and payout_window = %(window)s
+    external_reference,
+    coalesce(failure_reason, failure_code) as failure_reason,
+    submitted_at,
+    case when status in ('paid', 'returned') then paid_at end as paid_at,
+    case when status in ('failed', 'returned') then status_changed_at end as came_back_at
+from payouts.payouts_of(%(seller)s)
+where payout_window = %(window)s

@@ -1,4 +1,4 @@
--- The open breaks of a window's lines, largest difference first.
+-- The open breaks of a window, largest difference first.
 select
     break_type,
     entity,
@@ -7,7 +7,10 @@ select
     expected,
     actual,
     difference,
-    detected_at
+    detected_at,
+    category,
+    owner,
+    age
 from marts.reconciliation_breaks
 where payout_window = %(window)s
 order by abs(difference) desc, break_type, entity collate "C"
