@@ -1,12 +1,15 @@
-"""The sample marketplace through its weeks: what was planted is found, and a rebuild disturbs nobody."""
+"""The sample marketplace through its weeks: what was planted is found, paid once, and read undisturbed."""
 
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,13 +18,25 @@ import psycopg
 import pytest
 from psycopg import Connection
 
-from conftest import NewDatabase
-from weekclose.database import open_connection
-from weekclose.demo import play
-from weekclose.errors import Refused
+from conftest import COMMAND, NewDatabase, RunCommand
+from weekclose.database import open_connection, statement
+from weekclose.decisions import verify_audit
+from weekclose.demo import play, rail_record, shown
+from weekclose.demo_payments import (
+    DUPLICATE,
+    FAILED,
+    LOST_ANSWER,
+    LOST_WEBHOOKS,
+    RETURNED,
+    TWISTS,
+    agreement,
+    stories,
+)
+from weekclose.errors import Refused, WeekcloseError
 from weekclose.postgres import Server
 from weekclose.sample import Sample, SamplePlan
 from weekclose.settings import Settings, project_dir
+from weekclose.simulator.record import Payment, Record
 from weekclose.sunday import SundayReport, run_sunday
 from weekclose.warehouse import Warehouse
 
@@ -38,7 +53,13 @@ class Demo:
     warehouse: Warehouse
     sample: Sample
     said: list[str]
-    home: Path
+    directory: Path
+
+    @property
+    def windows(self) -> dict[int, date]:
+        """The frozen windows, by how many weeks they lie before the last one."""
+        last = self.sample.incidents[0].window
+        return {weeks: last - timedelta(weeks=weeks) for weeks in range(PLAN.weeks - 1)}
 
     def sunday(self, **options: Any) -> SundayReport:
         """The last Sunday once more."""
@@ -52,7 +73,7 @@ def demo(module_database: Server, tmp_path_factory: pytest.TempPathFactory) -> D
     warehouse = Warehouse(Settings(WEEKCLOSE_HOME=home), module_database)
     said: list[str] = []
     sample = play(module_database, warehouse, home / "demo", PLAN, said.append)
-    return Demo(module_database, warehouse, sample, said, home)
+    return Demo(module_database, warehouse, sample, said, home / "demo")
 
 
 @pytest.fixture
@@ -65,11 +86,99 @@ def rows(conn: Connection[Any], query: str) -> list[tuple[Any, ...]]:
     return conn.execute(query).fetchall()
 
 
-def test_each_week_is_frozen(demo: Demo, conn: Connection[Any]) -> None:
-    assert len(demo.said) == PLAN.weeks
+def test_each_week_is_frozen_and_paid(demo: Demo, conn: Connection[Any]) -> None:
+    assert len(demo.said) == PLAN.weeks + PLAN.weeks - 1, demo.said
     frozen = rows(conn, "select payout_window from payouts.frozen_windows order by payout_window")
     assert len(frozen) == PLAN.weeks - 1
     assert frozen[-1][0] == demo.sample.incidents[0].window
+    assert rows(conn, "select state, count(*) from payouts.batches group by state") == [
+        ("settled", PLAN.weeks - 1)
+    ]
+    people = "select distinct actor from payouts.audit_log where action in ('approve', 'hold', 'clear')"
+    assert {actor for (actor,) in rows(conn, people)} == {"jonas (treasury)", "maria (finance)"}
+    assert verify_audit(conn) > 0
+
+
+def test_each_incident_at_the_rail_is_there(demo: Demo, conn: Connection[Any]) -> None:
+    """Read from the payout tables, the rail's record and the webhook server's log, not from what is shown."""
+    fates = dict(rows(conn, "select payout_number, status from payouts.payouts"))
+    rail = Record(rail_record(demo.directory))
+    told = {story.name: story for story in stories(conn, demo.windows)}
+    assert list(told) == [twist.name for twist in TWISTS]
+
+    failed, returned, repeated = (told[twist.name].about for twist in (FAILED, RETURNED, DUPLICATE))
+    assert (fates[failed], fates[returned], fates[repeated]) == ("failed", "returned", "paid")
+    for number in (failed, returned):
+        moves = [status for payment, status in rail.movements() if payment == of(rail, number).payment_id]
+        assert moves == ["processing", *(["failed"] if number == failed else ["completed", "returned"])]
+        (paid_after,) = rows(
+            conn,
+            "select later.status from payouts.payouts as old inner join payouts.payouts as later"
+            " on old.seller_id = later.seller_id and old.currency = later.currency"
+            f" where later.payout_window = old.payout_window + 7 and old.payout_number = '{number}'",
+        )
+        assert paid_after == ("paid",), "the week after"
+    log = (demo.directory / "webhooks.log").read_text().splitlines()
+    assert [line for line in log if "(known)" in line] == ["POST /webhooks/rail 200 (known)"]
+    assert {line[:23] for line in log} == {"POST /webhooks/rail 200"}
+
+    lost = told[LOST_ANSWER.name].about
+    attempts = f"select outcome from payouts.submit_attempts where batch_id = '{lost}'"
+    assert rows(conn, attempts) == [("unknown",)], "sent once, and found by asking"
+    silent = told[LOST_WEBHOOKS.name].about
+    events = (
+        "select count(*) from payouts.rail_events inner join payouts.batch_items"
+        f" on rail_events.payout_number = batch_items.payout_number where batch_id = '{silent}'"
+    )
+    assert rows(conn, events) == [(0,)]
+    assert rows(conn, "select count(*) from payouts.holds where released_by = 'maria (finance)'") == [(1,)]
+    rail.close()
+
+
+def of(rail: Record, payout_number: str) -> Payment:
+    """The only payment of a payout."""
+    (payment,) = rail.payments(reference=payout_number)
+    return payment
+
+
+def test_the_three_records_agree_and_a_difference_is_found(
+    demo: Demo, conn: Connection[Any], tmp_path: Path
+) -> None:
+    paid = rows(conn, "select count(*) from payouts.payouts where status = 'paid'")[0][0]
+    told = agreement(conn, rail_record(demo.directory))
+    assert told.startswith(f"rail's record = ledger = view: {paid} payouts, ")
+    assert "in transit" not in told
+
+    shutil.copytree(demo.directory, tmp_path, dirs_exist_ok=True)
+    with sqlite3.connect(rail_record(tmp_path)) as other:
+        other.execute(
+            "insert into payments select (select max(payment_id) + 1 from payments), protocol, batch_id,"
+            " batch_reference, reference, idempotency_key, amount, currency, destination, status, final,"
+            " external_reference, failure_code, failure_reason, created_at, updated_at"
+            " from payments where status = 'completed' limit 1"
+        )
+    other.close()
+    with pytest.raises(
+        WeekcloseError, match=r"differ on payout JPO0000001: the rail's record has .* and .*; the"
+    ):
+        agreement(conn, rail_record(tmp_path))
+
+
+def test_what_became_of_it_fits_one_screen(
+    demo: Demo, conn: Connection[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown(demo.server, demo.sample, demo.directory, Path("models.html"))
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) <= 45
+    assert [line for line in lines if len(line) > 110] == []
+    assert sum("rail's record = ledger = view" in line for line in lines) == 1
+    # On a terminal each of the four tables has three lines more.
+    assert len(lines) + 4 * 3 <= 45
+
+
+def test_money_of_a_window_adds_up(demo: Demo, conn: Connection[Any]) -> None:
+    for _, _, frozen, *where in conn.execute(statement("demo_money")).fetchall():
+        assert frozen == sum(where)
 
 
 @pytest.mark.parametrize(
@@ -82,13 +191,13 @@ def test_each_week_is_frozen(demo: Demo, conn: Connection[Any]) -> None:
         ),
         ("late order", "USD", {"late_line_count": 1}),
         ("reserve end", "USD", {"disputes": Decimal("43.20")}),
-        ("volume spike", "USD", {"status": "blocked", "block_reasons": ["manual_review"]}),
+        ("volume spike", "USD", {"status": "paid", "block_reasons": []}),
         ("dispute spike", "USD", {"status": "blocked", "block_reasons": ["manual_review"]}),
         ("new wallet", "USD", {"status": "blocked", "block_reasons": ["wallet_recently_changed"]}),
         ("closed with money", "USD", {"status": "blocked", "block_reasons": ["seller_inactive"]}),
         ("under floor", "USD", {"status": "carried_forward", "carry_out": Decimal("79.20")}),
         ("two currencies", "USD", {"status": "blocked", "block_reasons": ["currency_mismatch"]}),
-        ("two currencies", "EUR", {"status": "ready"}),
+        ("two currencies", "EUR", {"status": "paid"}),
         ("refund in dispute", "USD", {"disputes": Decimal("0.00")}),
         ("refund too big", "USD", {"refunds": Decimal("65.00")}),
     ],
@@ -125,17 +234,51 @@ def test_another_server_freezes_the_same(
     """PostgreSQL 15 of Debian and the embedded one: the same digest, so the same content to the cent."""
     frozen = "select payout_window, content_digest from payouts.frozen_windows order by payout_window"
     with second_new_database() as other, open_connection(other) as there:
-        warehouse = Warehouse(Settings(WEEKCLOSE_HOME=demo.home / "other"), other)
-        play(other, warehouse, demo.home / "other", PLAN, print)
+        place = demo.directory.with_name("other")
+        play(other, Warehouse(Settings(WEEKCLOSE_HOME=place), other), place, PLAN, print)
         assert rows(there, frozen) == rows(conn, frozen)
+        assert agreement(there, rail_record(place)) == agreement(conn, rail_record(demo.directory))
 
 
 def test_played_weeks_are_not_played_again(demo: Demo) -> None:
     again: list[str] = []
-    play(demo.server, demo.warehouse, demo.home / "demo", PLAN, again.append)
+    play(demo.server, demo.warehouse, demo.directory, PLAN, again.append)
     assert again == []
     with pytest.raises(Refused, match="holds a demo of 150 sellers"):
-        play(demo.server, demo.warehouse, demo.home / "demo", SamplePlan(sellers=151, weeks=7), again.append)
+        play(demo.server, demo.warehouse, demo.directory, SamplePlan(sellers=151, weeks=7), again.append)
+
+
+def test_a_killed_demo_goes_on_where_it_stopped(database: Server, home: Path, weekclose: RunCommand) -> None:
+    """Killed while webhooks come in, killed right after a freeze: nobody is paid twice, nobody is lost."""
+    few = ("demo", "--sellers", "60", "--weeks", "3")
+    named = {"DATABASE_URL": database.url, "WEEKCLOSE_HOME": str(home)}
+    log = home / "demo" / "webhooks.log"
+
+    def is_hearing() -> bool:
+        return log.exists() and log.read_text().count("\n") > 2
+
+    def has_frozen_twice() -> bool:
+        with open_connection(database) as conn:
+            return rows(conn, "select count(*) from payouts.frozen_windows") == [(2,)]
+
+    for is_time in (is_hearing, has_frozen_twice):
+        running = subprocess.Popen([COMMAND, *few], env=os.environ | named, stderr=subprocess.DEVNULL)
+        while running.poll() is None and not is_time():
+            with suppress(subprocess.TimeoutExpired):
+                running.wait(0.02)
+        assert running.poll() is None, "it should still have been at work"
+        running.kill()
+        running.wait()
+
+    done = weekclose(*few, **named)
+    assert done.returncode == 0, done.stderr
+    with open_connection(database) as conn:
+        paid = rows(conn, "select count(*) from payouts.payouts where status = 'paid'")[0][0]
+        assert f"rail's record = ledger = view: {paid} payouts" in done.stdout
+        assert rows(conn, "select distinct state from payouts.batches") == [("settled",)]
+        assert rows(conn, "select count(*) from payouts.payouts where status = 'failed'") == [(1,)]
+        assert rows(conn, "select count(*) from payouts.payouts where status = 'returned'") == [(1,)]
+        assert verify_audit(conn) > 0
 
 
 def test_a_demo_never_mixes_with_a_marketplace(demo: Demo, database: Server) -> None:
@@ -145,7 +288,7 @@ def test_a_demo_never_mixes_with_a_marketplace(demo: Demo, database: Server) -> 
             " values ('real', 'USD', 1, 0, 'pending')"
         )
     with pytest.raises(Refused, match="holds a marketplace already"):
-        play(database, demo.warehouse, demo.home / "demo", PLAN, print)
+        play(database, demo.warehouse, demo.directory, PLAN, print)
 
 
 def test_incremental_is_what_a_full_refresh_gives(demo: Demo, conn: Connection[Any]) -> None:

@@ -1,13 +1,15 @@
--- The sellers a person has to look at, largest payable first.
+-- The sellers a person has to look at, the worst first, and who has cleared them.
 select
     health.seller_id as seller,
-    sellers.display_name as name,
     health.health_score as score,
-    health.orders_count as orders_30d,
-    health.disputes_count as disputes_30d,
-    health.review_reasons as reasons
+    health.orders_count as orders,
+    health.disputes_count as disputes,
+    health.review_reasons as reasons,
+    (
+        select max(clearances.cleared_by) from payouts.clearances
+        where clearances.seller_id = health.seller_id
+    ) as cleared_by
 from marts.seller_health as health
-inner join raw.sellers as sellers on health.seller_id = sellers.seller_id
 where health.review_required
 order by health.health_score, health.seller_id
-limit 12
+limit 3

@@ -1,18 +1,16 @@
--- What the last frozen window pays, per currency, rail and status.
+-- What became of the last frozen window, per currency and status.
 select
     currency,
-    rail,
     status,
-    seller_count as sellers,
-    order_count as orders,
-    gross,
-    fees,
-    refunds,
-    net,
-    disputes,
-    carry_in,
-    payable,
-    carry_out
+    sum(seller_count) as sellers,
+    sum(order_count) as orders,
+    sum(gross) as gross,
+    sum(net) as net,
+    sum(disputes) as disputes,
+    sum(carry_in) as carry_in,
+    sum(payable) as payable,
+    sum(carry_out) as carry_out
 from marts.window_summary
 where payout_window = %(window)s
-order by currency, rail nulls last, status
+group by currency, status
+order by currency, status

@@ -1,0 +1,75 @@
+"""The docs are held to account: the commands they show exist with their options, links lead somewhere."""
+
+import itertools
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from weekclose.cli import app
+from weekclose.settings import project_dir
+
+PAGES = sorted([*project_dir().glob("*.md"), *project_dir().glob("docs/*.md")])
+FENCED = re.compile(r"^ *```[a-z]*\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
+TYPED = re.compile(r"^\s*(?:\$ )?(?:[^\s:]*/)?weekclose [a-z]|\.venv/bin/weekclose ")
+LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
+
+
+def shown_commands(page: Path) -> Iterator[tuple[str, ...]]:
+    """The commands in a page's examples, each as its words."""
+    for block in FENCED.findall(page.read_text()):
+        for line in block.splitlines():
+            if TYPED.search(line):
+                yield from commands_in(line)
+
+
+def commands_in(line: str) -> Iterator[tuple[str, ...]]:
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    words = list(lexer)
+    for word in words:
+        if word.startswith("$("):
+            yield from commands_in(word[2:-1])
+    for number, word in enumerate(words):
+        if word == "weekclose" or word.endswith("bin/weekclose"):
+            rest = words[number + 1 :]
+            yield tuple(itertools.takewhile(lambda each: not set(each) <= set("&|;(){}"), rest))
+
+
+EXAMPLES = [(page.name, command) for page in PAGES for command in shown_commands(page)]
+
+
+@pytest.mark.parametrize(("page", "command"), EXAMPLES)
+def test_a_command_of_the_docs_exists(page: str, command: tuple[str, ...]) -> None:
+    """Parsed as the command itself would, and not run."""
+    words = list(command)
+    found: Any = typer.main.get_command(app)
+    while hasattr(found, "commands"):
+        name = words.pop(0)
+        assert name in found.commands, f"{page}: {name}"
+        found = found.commands[name]
+    found.make_context(found.name, words)
+
+
+def test_there_are_examples() -> None:
+    assert len(EXAMPLES) > 40
+    assert len({command for page, command in EXAMPLES if page == "runbooks.md"}) > 15
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_link_of_the_docs_leads_somewhere(page: Path) -> None:
+    for target, anchor in LINK.findall(page.read_text()):
+        other = page.parent / target if target else page
+        assert other.exists(), f"{page.name}: {target}"
+        if anchor:
+            assert anchor in anchors(other), f"{page.name}: {target}#{anchor}"
+
+
+def anchors(page: Path) -> set[str]:
+    """What a page's headings are linked as."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

