@@ -7,10 +7,13 @@ SETUPTOOLS := setuptools==84.2.1
 # Macro bodies are templates of SQL, not SQL: the models that call them are linted instead.
 SQL := models tests analyses
 
+# What the browser tests saw, to be looked at.
+export WEEKCLOSE_SCREENSHOTS ?= $(CURDIR)/target/screenshots
+
 SELLERS ?= 300
 WEEKS ?= 10
 
-.PHONY: help setup week test lint second-postgres clean
+.PHONY: help setup week test lint second-postgres browser vendor bench-site clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
@@ -20,14 +23,20 @@ setup: .venv/.installed ## Make .venv with everything pinned
 week: setup ## Play a small sample marketplace, week by week, and show the last window
 	$(BIN)/weekclose demo --sellers $(SELLERS) --weeks $(WEEKS)
 
-test: setup second-postgres lint ## Everything that CI runs; DATABASE_URL names another PostgreSQL to run it on
-	$(BIN)/pytest
+test: setup second-postgres browser lint ## Everything that CI runs; DATABASE_URL names another PostgreSQL to run it on
+	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 lint: setup ## Linters and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
 	$(BIN)/sqlfluff lint $(SQL)
+
+bench-site: setup browser ## Measure the review page with 4,000 and 100,000 sellers
+	PYTHONPATH=tests/python $(BIN)/python tests/python/bench_review_page.py
+
+vendor: setup ## Fetch the pinned libraries of the pages again, from the npm registry
+	$(BIN)/python scripts/vendor.py
 
 clean: ## Remove .venv and what was built; the database in .weekclose stays
 	-@test ! -x $(BIN)/weekclose || env -u DATABASE_URL $(BIN)/weekclose db down
@@ -64,4 +73,13 @@ second-postgres:
 		{ apt-get -qq update && apt-get -qq install --yes --no-install-recommends \
 			-o Dpkg::Options::=--force-confold postgresql >/dev/null; } || \
 			echo "no second PostgreSQL: its tests will be skipped" >&2; \
+	fi
+
+# The pages are tested in Debian's Chromium, under the same rule.
+browser:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && ! test -x /usr/bin/chromium; then \
+		echo "installing Chromium, the browser of the tests"; \
+		export DEBIAN_FRONTEND=noninteractive; \
+		{ apt-get -qq update && apt-get -qq install --yes --no-install-recommends chromium >/dev/null; } || \
+			echo "no Chromium: its tests will be skipped" >&2; \
 	fi

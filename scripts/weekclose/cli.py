@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
     from psycopg import Connection
 
+    from weekclose.events import InboxEntry
+    from weekclose.rails.protocol import Batch
+
 app = typer.Typer(
     name="weekclose",
     help="Closes a marketplace's week: from raw orders to a frozen, reconciled settlement window.",
@@ -28,6 +31,10 @@ db = typer.Typer(help="The PostgreSQL server and its migrations.", no_args_is_he
 app.add_typer(db, name="db")
 rail = typer.Typer(help="The payment rail to try things with.", no_args_is_help=True)
 app.add_typer(rail, name="rail")
+webhooks = typer.Typer(help="What the rail tells us.", no_args_is_help=True)
+app.add_typer(webhooks, name="webhooks")
+events = typer.Typer(help="The inbox of what the rail told us.", no_args_is_help=True)
+app.add_typer(events, name="events")
 
 INTERRUPTED = 130
 
@@ -35,7 +42,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="Answer with JSON.")]
 OfSeller = Annotated[str, typer.Argument(metavar="SELLER", help="The seller's id.")]
 OfWindow = Annotated[str, typer.Argument(metavar="WINDOW", help="The window's first day, like 2026-11-01.")]
 ByActor = Annotated[
-    str | None, typer.Option("--by", help="Who acts; default WEEKCLOSE_ACTOR, else the OS user.")
+    str | None, typer.Option("--by", help="Who acts; default WEEKCLOSE_ACTOR, else the login or OS user.")
 ]
 
 
@@ -135,6 +142,72 @@ def rail_serve(
     serve(record or load_settings().home / "rail.sqlite", wishes)
 
 
+@webhooks.command("serve")
+def webhooks_serve(
+    port: Annotated[int, typer.Option(help="Port on loopback; 0: a free one.", min=0, max=65535)] = 0,
+) -> None:
+    """Take the rail's webhooks at /webhooks/rail, on loopback: what the rail can reach goes in front.
+
+    The first line on stdout is its address. GET /healthz answers 200 while the database does.
+    WEEKCLOSE_WEBHOOK_SECRETS are all valid. SIGTERM and Ctrl-C end it when everything stored is applied.
+    """
+    from weekclose.settings import load_settings
+    from weekclose.webhooks import serve
+
+    serve(load_settings(), port)
+
+
+@events.command("list")
+def events_list(
+    every: Annotated[bool, typer.Option("--all", help="Also those that are decided.")] = False,
+    json: AsJson = False,
+) -> None:
+    """What the rail told us that waits, and what for."""
+    from weekclose.events import entries
+
+    with _acting(None) as (conn, _):
+        found = entries(conn, waiting_only=not every)
+    _show_events(found, json)
+
+
+@events.command("replay")
+def events_replay(
+    event_ids: Annotated[
+        list[int] | None,
+        typer.Argument(metavar="ID", help="Which ones; all that wait without.", min=1, max=2**62),
+    ] = None,
+    by: ByActor = None,
+    json: AsJson = False,
+) -> None:
+    """Apply waiting events, and show what became of each or what it still waits for."""
+    from weekclose.events import replay
+
+    with _acting(by) as (conn, actor):
+        found = replay(conn, event_ids or (), actor)
+    _show_events(found, json)
+
+
+def _show_events(found: "list[InboxEntry]", as_json: bool) -> None:
+    from weekclose.feeds import printable
+    from weekclose.output import print_json, print_table
+
+    if as_json:
+        print_json([asdict(each) | {"stands": each.stands} for each in found])
+        return
+    print_table(
+        ("event", "received", "rail", "type", "payout", "amount", "currency", "stands"),
+        [
+            (
+                # A rail's own words are nothing that a terminal should obey.
+                *(str(each.event_id), each.received_at, each.rail, printable(each.event_type, 40)),
+                *(printable(each.payout_number or "", 20), each.amount, printable(each.currency or "", 10)),
+                each.stands,
+            )
+            for each in found
+        ],
+    )
+
+
 @app.command("load")
 def load(
     paths: Annotated[
@@ -185,22 +258,32 @@ def sunday(
     from weekclose.database import server
     from weekclose.output import print_json, say
     from weekclose.policy import parse_as_of, parse_vars
+    from weekclose.review.site import publish
     from weekclose.settings import load_settings
     from weekclose.sunday import run_sunday, summary
     from weekclose.warehouse import Warehouse
 
     settings = load_settings()
     instant, overrides = parse_as_of(as_of), parse_vars(variables)
-    where = server(settings)
-    report = run_sunday(
-        where,
-        Warehouse(settings, where),
-        as_of=instant,
-        actor=by or settings.actor,
-        overrides=overrides,
-        may_freeze=not no_freeze,
-        full_refresh=full_refresh,
-    )
+    with _acting(by) as (_, actor):
+        where = server(settings)
+    warehouse = Warehouse(settings, where)
+    try:
+        report = run_sunday(
+            where,
+            warehouse,
+            as_of=instant,
+            actor=actor,
+            overrides=overrides,
+            may_freeze=not no_freeze,
+            full_refresh=full_refresh,
+        )
+    except Refused:
+        raise  # it never began: the page of before still holds
+    except WeekcloseError:
+        publish(where, warehouse, settings.home / "site")
+        raise
+    publish(where, warehouse, settings.home / "site")
     if json:
         print_json(report.as_json())
     else:
@@ -211,16 +294,40 @@ def sunday(
     return 0
 
 
+@app.command("review")
+def review(
+    open_it: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+    json: AsJson = False,
+) -> None:
+    """Write the review again as things stand: after decisions, and what became of the payouts."""
+    from weekclose.database import server
+    from weekclose.output import print_json
+    from weekclose.review.site import write_site
+    from weekclose.settings import load_settings
+    from weekclose.warehouse import Warehouse
+
+    settings = load_settings()
+    where = server(settings)
+    site = write_site(where, Warehouse(settings, where), settings.home / "site")
+    if json:
+        print_json(asdict(site))
+    else:
+        print(f"{site.headline}\n{site.index}")
+    if open_it:
+        typer.launch(str(site.index))
+
+
 @app.command("demo")
 def demo(
     sellers: Annotated[int, typer.Option(help="How many sellers.", min=50)] = 4000,
     weeks: Annotated[int, typer.Option(help="How many weeks.", min=2)] = 26,
     seed: Annotated[int, typer.Option(help="Another seed, another marketplace.")] = 1,
 ) -> None:
-    """A sample marketplace, then whole weeks: what arrives, and each Sunday."""
+    """A sample marketplace, then whole weeks: what arrives, each Sunday, and what is paid after it."""
     from weekclose.database import server
     from weekclose.demo import play, shown
     from weekclose.output import say
+    from weekclose.review.site import write_site
     from weekclose.sample import SamplePlan
     from weekclose.settings import load_settings
     from weekclose.warehouse import Warehouse
@@ -229,8 +336,9 @@ def demo(
     plan = SamplePlan(sellers=sellers, weeks=weeks, seed=seed)
     where = server(settings)
     warehouse = Warehouse(settings, where)
-    sample = play(where, warehouse, settings.home / "demo", plan, say)
-    shown(where, sample, warehouse.docs(settings.home / "site"))
+    directory = settings.home / "demo"
+    sample = play(where, warehouse, directory, plan, say)
+    shown(where, sample, directory, write_site(where, warehouse, settings.home / "site").index)
 
 
 @contextmanager
@@ -291,6 +399,7 @@ def statement(
     seller: OfSeller,
     window: OfWindow,
     csv: Annotated[bool, typer.Option("--csv", help="Answer with CSV.")] = False,
+    html: Annotated[bool, typer.Option("--html", help="Answer with a page that needs no network.")] = False,
     json: AsJson = False,
 ) -> None:
     """The seller's receipt for a window: opening balance, each order, refund and dispute, payout, closing."""
@@ -300,12 +409,16 @@ def statement(
     from weekclose.settings import load_settings
     from weekclose.statement import receipt, statements, write_csv
 
-    if csv and json:
-        raise UsageError("--csv and --json: choose one")
+    if csv + html + json > 1:
+        raise UsageError("--csv, --html and --json: choose one")
     with connect(load_settings()) as conn, snapshot(conn):
         dates, made = calendar(conn), statements(conn, seller, window)
     if json:
         print_json([asdict(each) for each in made])
+    elif html:
+        from weekclose.review.page import render_statement
+
+        sys.stdout.buffer.write(render_statement(made, dates).encode())
     elif csv:
         write_csv(made)
     else:
@@ -377,6 +490,9 @@ def clear(sellers: Sellers, reason: Reason, by: ByActor = None) -> None:
 def approve(
     window: OfWindow,
     digest: Annotated[str, typer.Option(help="The content digest that you have seen.")],
+    resend: Annotated[
+        bool, typer.Option("--resend", help="Order that an old batch of unknown outcome is sent once more.")
+    ] = False,
     by: ByActor = None,
 ) -> None:
     """Approve a frozen window with exactly the content that this digest is of."""
@@ -384,8 +500,99 @@ def approve(
     from weekclose.output import say
 
     with _acting(by) as (conn, actor):
+        if resend:
+            decisions.order_resend(conn, _first_day(conn, window), digest, actor)
+            say(f"{actor} orders that the batch of window {window} may be sent again")
+            return
         decisions.approve(conn, _first_day(conn, window), digest, actor)
         say(f"window {window} is approved by {actor}")
+
+
+@app.command("submit")
+def submit(
+    window: OfWindow,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be sent, byte for byte; send nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask in a terminal.")] = False,
+    by: ByActor = None,
+    json: AsJson = False,
+) -> None:
+    """Tuesday: hand an approved window to the rail, once. Safe to run again after anything."""
+    from weekclose import submission
+    from weekclose.output import print_json, say
+    from weekclose.rails.configured import load_rail_settings, open_rail
+
+    with _acting(by) as (conn, actor), _progress() as progress:
+        rail = open_rail(load_rail_settings(), progress)
+        first_day = _first_day(conn, window)
+        if dry_run:
+            _show_batch(submission.to_send(conn, rail, submission.find_batch(conn, first_day)), json)
+            return
+        if sys.stdin.isatty() and not yes:
+            batch = submission.to_send(conn, rail, submission.find_batch(conn, first_day))
+            typer.confirm(f"Hand {_counted(batch)} to {rail.name}?", abort=True, err=True)
+        done = submission.submit(conn, rail, first_day, actor)
+    if json:
+        print_json(asdict(done))
+    money = ", ".join(f"{amount} {currency}" for currency, amount in done.totals.items())
+    say(
+        f"batch {done.batch_id} is submitted: {done.item_count:,} payouts, {money}, "
+        f"receipt {done.rail_batch_id}"
+    )
+
+
+def _counted(batch: "Batch") -> str:
+    money = ", ".join(f"{amount:,} {currency}" for currency, amount in sorted(batch.totals.items()))
+    return f"{batch.item_count:,} payouts, {money or 'nothing'}"
+
+
+def _show_batch(batch: "Batch", as_json: bool) -> None:
+    from weekclose.output import print_json, say
+
+    if as_json:
+        print_json({"key": batch.idempotency_key, "body": batch.body.decode()})
+        return
+    say(f"batch {batch.reference}: {_counted(batch)}")
+    say(f"idempotency key {batch.idempotency_key}")
+    sys.stdout.flush()
+    sys.stdout.buffer.write(batch.body)
+    sys.stdout.buffer.flush()
+
+
+@app.command("reconcile")
+def reconcile(
+    window: Annotated[
+        str | None, typer.Argument(help="First day of a window, to ask about all of it.")
+    ] = None,
+    by: ByActor = None,
+    json: AsJson = False,
+) -> None:
+    """Ask the rail about everything that is not final, and apply the events that waited for it."""
+    from weekclose import reconciliation
+    from weekclose.errors import OutcomeUnknown
+    from weekclose.output import print_json, say
+    from weekclose.rails.configured import load_rail_settings, open_rail
+
+    with _acting(by) as (conn, actor), _progress() as progress:
+        rail = open_rail(load_rail_settings(), progress)
+        first_day = _first_day(conn, window) if window else None
+        report = reconciliation.reconcile(conn, rail, first_day, actor, progress)
+    if json:
+        print_json(report.as_json())
+    for each in report.asked:
+        say(
+            f"batch {each.batch_id}: {each.item_count:,} payouts, {each.booked_count:,} booked, "
+            f"{each.open_count:,} still open{': ' if each.problem else ''}{each.problem}"
+        )
+    for verdict, count in report.waiting.items():
+        waits = "event waits" if count == 1 else "events wait"
+        say(f"{count:,} {waits}: {verdict.replace('_', ' ')} (weekclose events list)")
+    problems = [each for each in report.asked if each.problem]
+    if any(each.is_unknown for each in problems):
+        raise OutcomeUnknown("not everything could be asked: run weekclose reconcile again later")
+    if problems:
+        raise WeekcloseError("the rail's record differs from ours: see marts.reconciliation_breaks")
 
 
 audit = typer.Typer(help="The audit log.", no_args_is_help=True)
@@ -407,13 +614,14 @@ def audit_verify() -> None:
 def _acting(by: str | None) -> Iterator[tuple["Connection[Any]", str]]:
     """A connection to a database that is up to date, and who acts on it."""
     from weekclose.database import connect
+    from weekclose.decisions import acts_as
     from weekclose.migrations import require_migrated
-    from weekclose.settings import load_settings
+    from weekclose.settings import load_settings, os_user
 
     settings = load_settings()
     with connect(settings) as conn:
         require_migrated(conn)
-        yield conn, by or settings.actor
+        yield conn, by or settings.actor or acts_as(conn) or os_user()
 
 
 def _first_day(conn: "Connection[Any]", window: str) -> "date":
@@ -441,7 +649,9 @@ def _run() -> int:
     except Exception as error:
         import psycopg
 
-        if isinstance(error, psycopg.OperationalError | psycopg.errors.InsufficientPrivilege):
+        if isinstance(error, psycopg.errors.InsufficientPrivilege):
+            return _failed(f"{error}: this login has not the role for it", Refused.exit_code)
+        if isinstance(error, psycopg.OperationalError):
             return _failed(f"database: {error}", WeekcloseError.exit_code)
         raise
 

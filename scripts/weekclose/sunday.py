@@ -20,6 +20,7 @@ from weekclose.freeze import FrozenWindow, freeze
 from weekclose.migrations import require_migrated
 from weekclose.policy import FIXED_BY_A_FREEZE, effective_vars
 from weekclose.postgres import Server
+from weekclose.refusals import refusals
 from weekclose.wallets import judge_wallets
 from weekclose.warehouse import NodeResult, Warehouse
 
@@ -90,8 +91,8 @@ def run_sunday(
 
     Safe to repeat: a second run of the same night rebuilds and finds nothing left to freeze. The report's
     outcome is `frozen`, `nothing_to_freeze`, `not_frozen` (not asked to) or `refused` (its message says
-    why). Raises Refused when another run is going on or a setting differs from what was frozen with,
-    WeekcloseError when dbt or the database could not work.
+    why). Raises Refused when another run is going on, a setting differs from what was frozen with, or the
+    login may not act as `actor`; WeekcloseError when dbt or the database could not work.
     """
     started = time.monotonic()
     variables = effective_vars(overrides or {}, as_of)
@@ -99,10 +100,11 @@ def run_sunday(
         require_migrated(conn)
         barred = _barred_from_freezing(conn, variables, as_of)
         run = _Run(uuid4(), as_of, actor, variables)
-        conn.execute(
-            statement("run_start"),
-            {"run_id": run.run_id, "as_of": as_of, "actor": actor, "settings": Jsonb(variables)},
-        )
+        with refusals():
+            conn.execute(
+                statement("run_start"),
+                {"run_id": run.run_id, "as_of": as_of, "actor": actor, "settings": Jsonb(variables)},
+            )
         try:
             found = _look(conn, warehouse, variables, full_refresh=full_refresh)
             outcome, message, frozen = _decide(conn, run, found, may_freeze=may_freeze, barred=barred)

@@ -5,10 +5,14 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psycopg
+
+from weekclose.database import open_connection
 from weekclose.errors import WeekcloseError
 from weekclose.postgres import Server
 from weekclose.settings import Settings, project_dir
@@ -19,15 +23,30 @@ if TYPE_CHECKING:
 # Parsing and the wait for a reader are bounded, sums over history get memory; see docs/operations.md.
 SESSION_OPTIONS = "-c timezone=UTC -c lock_timeout=30s -c work_mem=64MB -c jit=off"
 
-# Unit tests prove code, and the code does not change on a Sunday.
-BUILD = ("build", "--exclude-resource-type", "unit_test")
+# How many failing rows of a test are kept, and how long they may take to find again.
+ROWS_KEPT = 20
+ROWS_TIMEOUT = "60s"
+
+# What a generic test protects; ours say it in their first comment.
+PROTECTS = {
+    "not_null": "{where} is always there.",
+    "unique": "{where} is never there twice.",
+    "unique_together": "No two rows of {model} agree in their key.",
+    "not_negative": "{where} is never below zero.",
+    "accepted_values": "{where} is one of the values that the rest understands.",
+    "relationships": "{where} names a row that exists.",
+}
 
 Vars = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class NodeResult:
-    """What became of one model, seed, test or source: `status` is dbt's word, `failures` counts rows."""
+    """What became of one model, seed, test or source: `status` is dbt's word, `failures` counts rows.
+
+    A test that is not green has its first failing rows, every value as text. `newest_at` is the time of a
+    source's newest row, ISO 8601.
+    """
 
     name: str
     kind: str
@@ -35,6 +54,10 @@ class NodeResult:
     failures: int
     message: str
     seconds: float
+    protects: str = ""
+    newest_at: str | None = None
+    columns: tuple[str, ...] = ()
+    rows: tuple[tuple[str | None, ...], ...] = ()
 
     @property
     def is_red(self) -> bool:
@@ -68,16 +91,16 @@ class Warehouse:
 
         Raises WeekcloseError when dbt itself could not work (the project does not compile, no server).
         """
+        # Unit tests prove code, and the code does not change on a Sunday.
         return self._run(
             ["build", "--exclude-resource-type", "unit_test", *(["--full-refresh"] if full_refresh else [])],
             variables,
         )
 
-    def docs(self, directory: Path) -> Path:
-        """Write the project's documentation as one file that opens without a network."""
-        self._run(["docs", "generate", "--static"], {})
-        directory.mkdir(parents=True, exist_ok=True)
-        return Path(shutil.copy(self._home / "target" / "static_index.html", directory / "models.html"))
+    def docs(self, variables: Vars) -> Path:
+        """Describe the project and its catalogue; returns the directory with dbt's artifacts and its page."""
+        self._run(["docs", "generate", "--static"], variables)
+        return self._home / "target"
 
     def _run(self, arguments: list[str], variables: Vars) -> list[NodeResult]:
         # Imported here: dbt costs a second that `weekclose --help` should not pay.
@@ -106,8 +129,31 @@ class Warehouse:
         if outcome.exception:
             raise WeekcloseError(f"dbt: {outcome.exception}")
         # Exposures and saved queries only describe: dbt has nothing to do for them.
-        found = (_result(node) for node in getattr(outcome.result, "results", []))
-        return [result for result in found if result.status != "no-op"]
+        nodes = [node for node in getattr(outcome.result, "results", []) if str(node.status) != "no-op"]
+        return [self._with_rows(node, _result(node)) for node in nodes]
+
+    def _with_rows(self, node: Any, result: NodeResult) -> NodeResult:
+        """The rows that a test failed for: found once more, as dbt only counts them."""
+        query = getattr(node.node, "compiled_code", None)
+        if result.kind != "test" or not result.failures or not query:
+            return result
+        try:
+            with open_connection(self._server) as conn, conn.transaction():
+                conn.execute("set transaction read only")
+                conn.execute(f"set local statement_timeout = '{ROWS_TIMEOUT}'")
+                failing = f"select * from (\n{query}\n) as failing limit {ROWS_KEPT}"  # noqa: S608 -- dbt made it
+                cursor = conn.execute(failing.encode())
+                rows = tuple(tuple(map(_text, row)) for row in cursor)
+                columns = tuple(column.name for column in cursor.description or ())
+        except psycopg.Error:
+            return result  # the count stands; the rows are a help
+        return replace(result, columns=columns, rows=rows)
+
+
+def _text(value: Any) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return value.isoformat() if isinstance(value, date) else str(value)
 
 
 def _result(result: Any) -> NodeResult:
@@ -118,14 +164,43 @@ def _result(result: Any) -> NodeResult:
         failures=int(result.failures or 0) if hasattr(result, "failures") else 0,
         message=" ".join((result.message or _age(result)).split()),
         seconds=round(float(result.execution_time or 0), 3),
+        protects=_protects(result.node) if result.node.resource_type == "test" else "",
+        newest_at=newest.isoformat() if (newest := _newest(result)) else None,
     )
 
 
+def _protects(node: Any) -> str:
+    """What a test is for, in words: its description, its first comment, or what its kind always protects."""
+    if node.description:
+        return " ".join(node.description.split())
+    generic = getattr(node, "test_metadata", None)
+    if generic is None:
+        return _first_comment(node.raw_code)
+    model = node.attached_node.split(".")[-1] if node.attached_node else "its model"
+    where = f"{node.column_name} of {model}" if node.column_name else model
+    return PROTECTS.get(generic.name, "").format(where=where, model=model)
+
+
+def _first_comment(query: str) -> str:
+    lines: list[str] = []
+    for line in query.splitlines():
+        if line.startswith("--"):
+            lines.append(line.removeprefix("--").strip())
+        elif lines:
+            break
+    return " ".join(lines)
+
+
+def _newest(result: Any) -> datetime | None:
+    newest: datetime | None = getattr(result, "max_loaded_at", None)
+    return newest if newest and newest.year > 1 else None  # the year 1: dbt's way to say that there is no row
+
+
 def _age(result: Any) -> str:
-    newest = getattr(result, "max_loaded_at", None)
-    if newest is None:
+    if getattr(result, "max_loaded_at", None) is None:
         return ""
-    if newest.year == 1:  # dbt's way to say that there is no row at all
+    newest = _newest(result)
+    if newest is None:
         return "no row in the 60 days before as_of"
     return f"the newest row is of {newest:%Y-%m-%d %H:%M} UTC, {result.age / 86400:.1f} days before as_of"
 

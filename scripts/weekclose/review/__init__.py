@@ -1,0 +1,1 @@
+"""The Monday site: one folder that answers whether a window may go out, without network."""
