@@ -24,7 +24,7 @@ week: setup ## Play a small sample marketplace, week by week, and show the last 
 	$(BIN)/weekclose demo --sellers $(SELLERS) --weeks $(WEEKS)
 
 test: setup second-postgres browser lint ## Everything that CI runs; DATABASE_URL names another PostgreSQL to run it on
-	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
+	$(BIN)/pytest --numprocesses auto --dist worksteal
 
 lint: setup ## Linters and types
 	$(BIN)/ruff check .
