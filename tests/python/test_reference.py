@@ -39,7 +39,7 @@ from weekclose.sunday import run_sunday
 from weekclose.warehouse import Warehouse
 
 # Together they meet every rule: see test_the_histories_meet_every_rule.
-CHOSEN_SEEDS = (40, 55, 118, 216)
+CHOSEN_SEEDS = (199, 856, 269)
 ASKED_FOR = int(os.environ.get("WEEKCLOSE_SCENARIOS") or 0)
 SEEDS = range(ASKED_FOR) if ASKED_FOR else CHOSEN_SEEDS
 

@@ -14,8 +14,10 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from psycopg import Connection
 from psycopg.types.json import Jsonb
 
+from frozen_window import frozen_window
 from small_week import NEXT_NIGHT, NIGHT, START, WRONG_CHECKSUM, Week
 from weekclose.database import open_connection
 from weekclose.errors import Refused, UsageError
@@ -309,10 +311,10 @@ def test_a_killed_sunday_leaves_nothing_half_done(week: Week, dbt_home: Path) ->
         "update payouts.frozen_windows set content_digest = content_digest",
     ],
 )
-def test_the_database_refuses_to_change_what_is_frozen(week: Week, statement: str) -> None:
-    week.sunday()
+def test_the_database_refuses_to_change_what_is_frozen(conn: Connection[Any], statement: str) -> None:
+    frozen_window(conn, ["90.00"])
     with pytest.raises(psycopg.errors.RestrictViolation):
-        week.conn.execute(statement)
+        conn.execute(statement.encode())
 
 
 @pytest.mark.parametrize(
