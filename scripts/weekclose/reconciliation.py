@@ -147,4 +147,6 @@ def _not_there(stored: StoredBatch) -> str:
 
 
 def _waiting(conn: Connection[Any]) -> dict[str, int]:
-    return dict(conn.execute(statement("waiting_events")).fetchall())
+    return {
+        verdict: count for verdict, count, _ in conn.execute(statement("waiting_events"), {"window": None})
+    }

@@ -71,7 +71,7 @@ def status(conn: Connection[Any], text: str | None = None) -> Status:
     last_run = _last_run(conn)
     windows = _windows(conn, dates, None, FROZEN_SHOWN)
     shown_windows = [row["payout_window"] for row in windows]
-    payouts, events = _payouts(conn, windows), read(conn, "status_events", window=None)
+    payouts, events = _payouts(conn, windows), read(conn, "waiting_events", window=None)
     return Status(
         payout_window=None,
         calendar=dates,
@@ -96,7 +96,7 @@ def _status_of(conn: Connection[Any], window: date, dates: Calendar) -> Status:
     amounts = read(conn, "status_rails", window=window)
     if not windows and not amounts:
         raise NothingToDo(f"window {window} holds nothing: weekclose status names those that do")
-    payouts, events = _payouts(conn, windows), read(conn, "status_events", window=window)
+    payouts, events = _payouts(conn, windows), read(conn, "waiting_events", window=window)
     return Status(
         payout_window=window,
         calendar=dates,
