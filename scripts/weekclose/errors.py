@@ -19,6 +19,10 @@ class Refused(WeekcloseError):
     exit_code = 3
 
 
+class SecondFactorNeeded(Refused):
+    """All that is missing is a code of the actor's authenticator."""
+
+
 class OutcomeUnknown(WeekcloseError):
     """The rail's answer is not known: run the same command again later."""
 

@@ -5,15 +5,20 @@ from contextlib import contextmanager
 
 import psycopg
 
-from weekclose.errors import NothingToDo, OutcomeUnknown, Refused, WeekcloseError
+from weekclose.errors import NothingToDo, OutcomeUnknown, Refused, SecondFactorNeeded, WeekcloseError
 
 # The SQLSTATEs that the functions of schema payouts raise.
-REFUSALS: dict[str, type[WeekcloseError]] = {"WC003": Refused, "WC004": OutcomeUnknown, "WC005": NothingToDo}
+REFUSALS: dict[str, type[WeekcloseError]] = {
+    "WC003": Refused,
+    "WC004": OutcomeUnknown,
+    "WC005": NothingToDo,
+    "WC006": SecondFactorNeeded,
+}
 
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Raises Refused, OutcomeUnknown or NothingToDo where the database refuses with a line for people."""
+    """Raises the error class of REFUSALS where the database refuses with a line for people."""
     try:
         yield
     except psycopg.Error as error:
