@@ -6,6 +6,7 @@
             when 'ERC-20' then {{ address }} ~ '^0x[0-9A-Fa-f]{40}$'
             when 'SPL' then {{ address }} ~ '^[1-9A-HJ-NP-Za-km-z]{32,44}$'
             when 'PAYPAL' then {{ address }} ~ '^([^@[:space:]]{1,64}@[^@[:space:].]+([.][^@[:space:].]+)+|[2-9A-HJ-NP-Z]{13})$'
+            when 'MANUAL' then {{ address }} ~ '[^[:space:]]'
         end,
         false
     )

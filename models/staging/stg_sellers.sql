@@ -9,5 +9,7 @@ select
     settlement_currency,
     status,
     created_at,
-    loaded_at
+    loaded_at,
+    -- Last, so that a view of before is replaced where it stands.
+    coalesce(nullif(product, ''), 'standard') as product
 from {{ source('raw', 'sellers') }}

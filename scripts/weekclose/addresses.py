@@ -1,4 +1,4 @@
-"""Addresses that the rails pay to: whether one is well-formed, and valid ones to try things with."""
+"""Addresses that payouts go to: whether one is well-formed, and valid ones to try things with."""
 
 import re
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from hashlib import sha256
 import base58
 from eth_hash.backends.pycryptodome import keccak256
 
-RAILS = ("TRC-20", "ERC-20", "SPL", "PAYPAL")
+RAILS = ("TRC-20", "ERC-20", "SPL", "PAYPAL", "MANUAL")
 
 # The decoder ignores trailing white space and takes quadratic time: form and length are judged before it.
 _BASE58 = "[1-9A-HJ-NP-Za-km-z]"
@@ -18,6 +18,9 @@ _SOLANA_FORM = re.compile(f"{_BASE58}{{32,44}}", re.ASCII)
 # Rough on purpose: whether a mailbox exists, only PayPal knows. Its own ids have 13 characters.
 _PAYPAL_FORM = re.compile(r"[^@\s]{1,64}@[^@\s.]+(\.[^@\s.]+)+|[2-9A-HJ-NP-Z]{13}")
 
+# The longest that a feed brings in.
+_LONGEST_MANUAL = 200
+
 _TRON_PREFIX = b"\x41"
 
 
@@ -25,13 +28,15 @@ def check_destination(rail: str, address: str) -> str | None:
     """None if money can be sent to `address` on `rail`, else the reason in words.
 
     The checksum counts where the address carries one: always on TRC-20, on ERC-20 when the letters are of
-    mixed case (EIP-55), never on SPL, whose addresses have none.
+    mixed case (EIP-55), never on SPL, whose addresses have none. On MANUAL a person reads it: any line of
+    text will do, an IBAN or the name of an account.
     """
     checks = {
         "TRC-20": _check_tron,
         "ERC-20": _check_ethereum,
         "SPL": _check_solana,
         "PAYPAL": _check_paypal,
+        "MANUAL": _check_manual,
     }
     check = checks.get(rail)
     return check(address) if check else f"the rail {rail!r} is not known"
@@ -47,6 +52,7 @@ def sample_destination(rail: str, seed: bytes) -> str:
         "ERC-20": lambda digest: "0x" + _mixed_case(digest[:20].hex()),
         "SPL": lambda digest: base58.b58encode(digest).decode(),
         "PAYPAL": lambda digest: f"{digest[:8].hex()}@example.com",
+        "MANUAL": lambda digest: _iban_of_no_bank(int.from_bytes(digest[:4], "big")),
     }
     return makers[rail](sha256(seed).digest())
 
@@ -83,6 +89,19 @@ def _check_paypal(address: str) -> str | None:
     if len(address) > 127 or not _PAYPAL_FORM.fullmatch(address):
         return "not a PayPal account: those are an e-mail address or a PayPal id"
     return None
+
+
+def _check_manual(address: str) -> str | None:
+    if not 0 < len(address) <= _LONGEST_MANUAL or not address.isprintable() or address != address.strip():
+        return f"nothing to send money by: that is 1 to {_LONGEST_MANUAL} printable characters, like an IBAN"
+    return None
+
+
+def _iban_of_no_bank(account: int) -> str:
+    """A German IBAN with right check digits, of the bank code 00000000, which no bank has."""
+    number = f"{account:018}"
+    check = 98 - int(f"{number}131400") % 97
+    return f"DE{check:02}{number}"
 
 
 def _mixed_case(digits: str) -> str:

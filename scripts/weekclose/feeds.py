@@ -284,6 +284,7 @@ FEEDS = {
                 Column("settlement_currency", CURRENCY),
                 Column("status", _one_of("active", "suspended", "closed")),
                 Column("created_at", INSTANT),
+                Column("product", WORD, default="standard", may_be_absent=True),
             ),
         ),
         Feed(

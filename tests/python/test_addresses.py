@@ -63,11 +63,37 @@ def test_the_reason_is_said(rail: str, address: str, reason: str) -> None:
 
 
 @pytest.mark.parametrize("space", [" ", "\n", "\t", "\u00a0"])
-@pytest.mark.parametrize("rail", RAILS)
+@pytest.mark.parametrize("rail", [*RAILS, "MANUAL"])
 def test_white_space_is_not_forgiven(rail: str, space: str) -> None:
     address = sample_destination(rail, b"seller")
     assert check_destination(rail, address + space) is not None
     assert check_destination(rail, space + address) is not None
+
+
+@pytest.mark.parametrize(
+    "address", ["DE89 3704 0044 0532 0130 00", "M\u00fcller GmbH, \u6771\u4eac", USDT_ON_TRON, "x" * 200]
+)
+def test_a_person_can_read_any_line_of_text(address: str) -> None:
+    assert check_destination("MANUAL", address) is None
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", " ", "x" * 201, "two\nlines", "DE89\u00a03704", "a\u200bb", "\u202efdp", "\x1b[2J", "\x00"],
+)
+def test_a_person_is_not_sent_what_cannot_be_read(address: str) -> None:
+    assert "1 to 200 printable characters" in (check_destination("MANUAL", address) or "")
+
+
+@given(seed=seeds, other=seeds)
+def test_a_made_iban_has_its_check_digits_and_no_bank(seed: bytes, other: bytes) -> None:
+    address = sample_destination("MANUAL", seed)
+    assert check_destination("MANUAL", address) is None
+    assert len(address) == 22
+    assert address[4:12] == "0" * 8
+    moved = address[4:] + address[:4]
+    assert int("".join(str(int(character, 36)) for character in moved)) % 97 == 1
+    assert (address == sample_destination("MANUAL", other)) == (seed == other)
 
 
 @given(seed=seeds, rail=st.sampled_from(RAILS), other=st.sampled_from(RAILS))

@@ -38,6 +38,7 @@ GOOD: dict[str, dict[str, str]] = {
         "settlement_currency": "USD",
         "status": "active",
         "created_at": "2025-01-01T00:00:00+01:00",
+        "product": "managed",
     },
     "orders": {
         "order_id": "o1",
@@ -223,18 +224,23 @@ def test_what_is_good_arrives_as_it_was_written(conn: Connection[Any], tmp_path:
 def test_an_empty_or_absent_column_takes_its_default(conn: Connection[Any], tmp_path: Path) -> None:
     few = "seller_id,region,settlement_currency,status,created_at\n"
     write(tmp_path / "sellers.csv", few, "few,EU,USD,active,2026-01-01T00:00:00Z\n")
-    empty = line("sellers", seller_id="empty", display_name="", seller_type="", preferred_rail="")
+    empty = line("sellers", seller_id="empty", display_name="", seller_type="", preferred_rail="", product="")
     write(tmp_path / "sellers_all.csv", ",".join(GOOD["sellers"]), "\n", empty)
     load_paths(conn, [tmp_path])
-    query = "select seller_id, display_name, seller_type, preferred_rail from raw.sellers order by seller_id"
-    assert conn.execute(query).fetchall() == [("empty", "", "merchant", None), ("few", "", "merchant", None)]
+    query = "select seller_id, display_name, seller_type, preferred_rail, product from raw.sellers order by 1"
+    assert conn.execute(query).fetchall() == [
+        ("empty", "", "merchant", None, "standard"),
+        ("few", "", "merchant", None, "standard"),
+    ]
 
-    # A feed that does not know wallets does not take them away.
+    # A feed that does not know wallets and products does not take them away.
     write(tmp_path / "sellers_all.csv", ",".join(GOOD["sellers"]), "\n", line("sellers"))
     write(tmp_path / "sellers.csv", few, "s1,EU,USD,closed,2026-01-01T00:00:00Z\n")
     load_paths(conn, [tmp_path / "sellers_all.csv", tmp_path / "sellers.csv"])
-    found = conn.execute("select status, wallet_address from raw.sellers where seller_id = 's1'").fetchone()
-    assert found == ("closed", "0xabc")
+    found = conn.execute(
+        "select status, wallet_address, product from raw.sellers where seller_id = 's1'"
+    ).fetchone()
+    assert found == ("closed", "0xabc", "managed")
 
 
 # -- loading again ------------------------------------------------------------------------------------
@@ -336,7 +342,7 @@ def test_lines_are_counted_as_an_editor_counts_them(conn: Connection[Any], tmp_p
     assert rejects(conn) == [
         (8, 'status "gone" is none of active, suspended, closed'),
         (9, 'status "gone" is none of active, suspended, closed'),
-        (11, "has 2 fields where the header has 10"),
+        (11, "has 2 fields where the header has 11"),
         (12, "opens a quote that is not closed"),
         (14, 'display_name "\\xff\\xfe & Sons" is not valid UTF-8'),
         (15, 'status "gone" is none of active, suspended, closed'),
