@@ -9,7 +9,7 @@ payouts as (
         payout_number,
         amount,
         case when status in ('submitted', 'awaiting_reconciliation') then 1 else 0 end as in_transit,
-        case when status = 'paid' then 1 else 0 end as paid
+        case when status in ('paid', 'reversed') then 1 else 0 end as paid
     from {{ source('payouts', 'payouts') }}
     where payout_window >= {{ first_audited_window() }}
 )

@@ -8,11 +8,58 @@ frozen as (
     where payout_window >= {{ first_audited_window() }}
 ),
 
+-- Of orders as the build has them, of adjustments as they are shown: nothing else is made of those.
 standing as (
-    select * from {{ ref('int_order_events') }}
+    select
+        line_id,
+        payout_window,
+        seller_id,
+        currency,
+        order_id,
+        event_at,
+        gross,
+        fees,
+        refunds,
+        disputes,
+        0 as adjustments,
+        source_amount
+    from {{ ref('int_order_events') }}
     where
         payout_window >= {{ first_audited_window() }}
         and payout_window between {{ settlement_start() }} and {{ first_unfrozen_window() }} - 1
+    union all
+    select
+        line_id,
+        payout_window,
+        seller_id,
+        currency,
+        order_id,
+        event_at,
+        gross,
+        fees,
+        refunds,
+        disputes,
+        adjustments,
+        adjustments as source_amount
+    from {{ ref('settlement_lines') }}
+    where
+        kind = 'adjustment'
+        and payout_window >= {{ first_audited_window() }}
+        and payout_window between {{ settlement_start() }} and {{ first_unfrozen_window() }} - 1
+),
+
+open_lines as (
+    select
+        line_id,
+        payout_window
+    from {{ ref('int_order_events') }}
+    where payout_window >= {{ first_unfrozen_window() }}
+    union all
+    select
+        line_id,
+        payout_window
+    from {{ ref('int_adjustment_lines') }}
+    where payout_window >= {{ first_unfrozen_window() }}
 )
 
 select
@@ -24,17 +71,18 @@ full outer join standing using (line_id)
 where
     (
         frozen.payout_window, frozen.seller_id, frozen.currency, frozen.order_id, frozen.event_at,
-        frozen.gross, frozen.fees, frozen.refunds, frozen.disputes, frozen.source_amount
+        frozen.gross, frozen.fees, frozen.refunds, frozen.disputes, frozen.adjustments, frozen.source_amount
     ) is distinct from (
         standing.payout_window, standing.seller_id, standing.currency, standing.order_id, standing.event_at,
-        standing.gross, standing.fees, standing.refunds, standing.disputes, standing.source_amount
+        standing.gross, standing.fees, standing.refunds, standing.disputes, standing.adjustments,
+        standing.source_amount
     )
 union all
 select
     open_lines.line_id,
     frozen_lines.payout_window as frozen_in,
     open_lines.payout_window as stands_in
-from {{ ref('int_order_events') }} as open_lines
+from open_lines
 -- Looked up one by one: a join might read all of history.
 inner join lateral (
     select frozen_lines.payout_window
@@ -42,4 +90,3 @@ inner join lateral (
     where frozen_lines.line_id = open_lines.line_id
     limit 1
 ) as frozen_lines on true
-where open_lines.payout_window >= {{ first_unfrozen_window() }}

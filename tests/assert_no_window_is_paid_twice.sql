@@ -15,7 +15,7 @@ paid as (
     inner join {{ source('payouts', 'payouts') }} as payouts on coverage.payout_number = payouts.payout_number
     where
         coverage.payout_window >= {{ first_audited_window() }}
-        and payouts.status in ('ready', 'submitted', 'paid', 'awaiting_reconciliation')
+        and payouts.status in ('ready', 'submitted', 'paid', 'reversed', 'awaiting_reconciliation')
     window payers as (
         partition by payouts.seller_id, coverage.payout_window, payouts.currency
         order by payouts.payout_window

@@ -1,6 +1,6 @@
 -- Where a payout stands is where the ledger has its money: handed over, or disputed between rail and books,
--- it is in transit, paid it is paid, and otherwise it is still, or again, owed to its seller. A status
--- without a booking is a promise that nobody keeps; a booking without a status is paid again.
+-- it is in transit, paid or reversed it is paid, and otherwise it is still, or again, owed to its seller. A
+-- status without a booking is a promise that nobody keeps; a booking without a status is paid again.
 select
     payouts.payout_number,
     payouts.status,
@@ -28,5 +28,5 @@ where
         or moved.owed != -moved.in_transit - moved.paid
         or moved.in_transit
         != case when payouts.status in ('submitted', 'awaiting_reconciliation') then payouts.amount else 0 end
-        or moved.paid != case when payouts.status = 'paid' then payouts.amount else 0 end
+        or moved.paid != case when payouts.status in ('paid', 'reversed') then payouts.amount else 0 end
     )

@@ -1,8 +1,8 @@
--- A payout is its lines, plus what the payout before left in the balance, less what it leaves itself;
--- where it takes over the lines of payouts that were not paid, what those had left is in the balance
--- already. From a payout one query must reach every order it pays for: a row here is money that cannot be
--- traced. Where a payment that the rail made after all has come between, the lines are paid twice, and no
--- sum of theirs explains what is left to pay.
+-- A payout is its lines, plus what the payout before left in the balance, plus what the seller has paid back
+-- of a debt between the two, less what it leaves itself; where it takes over the lines of payouts that were
+-- not paid, what those had left is in the balance already. From a payout one query must reach every order it
+-- pays for: a row here is money that cannot be traced. Where a payment that the rail made after all has come
+-- between, the lines are paid twice, and no sum of theirs explains what is left to pay.
 with
 
 payouts as (
@@ -27,6 +27,7 @@ explained as (
         payouts.created_at,
         payouts.carry_out,
         payout_before.payout_window as window_before,
+        recovered.amount as recovered,
         coalesce(covered.amount, 0) as covered,
         coalesce(payout_before.carry_out, 0) as left_before,
         coalesce(taken_over.left_over, 0) as left_by_unpaid
@@ -39,7 +40,8 @@ explained as (
     left join lateral (
         select
             frozen_rows.payout_window,
-            frozen_rows.carry_out
+            frozen_rows.carry_out,
+            earlier.created_at
         from {{ source('payouts', 'payouts') }} as earlier
         inner join {{ source('payouts', 'frozen_rows') }} as frozen_rows
             on
@@ -53,6 +55,15 @@ explained as (
         order by earlier.payout_window desc
         limit 1
     ) as payout_before on true
+    left join lateral (
+        select coalesce(sum(recoveries.amount), 0) as amount
+        from {{ ref('int_recoveries') }} as recoveries
+        where
+            recoveries.seller_id = payouts.seller_id
+            and recoveries.currency = payouts.currency
+            and recoveries.booked_at <= payouts.created_at
+            and coalesce(recoveries.booked_at > payout_before.created_at, true)
+    ) as recovered on true
     -- The payouts whose own window this one covers, and no other had covered before: they were not paid.
     left join lateral (
         select
@@ -90,11 +101,12 @@ select
     amount,
     covered,
     left_before,
+    recovered,
     left_by_unpaid,
     carry_out
 from explained
 where
-    amount != covered + left_before - left_by_unpaid - carry_out
+    amount != covered + left_before + recovered - left_by_unpaid - carry_out
     and not exists (
         select from {{ ref('int_late_payments') }} as late_payments
         inner join {{ source('payouts', 'ledger_entries') }} as entries

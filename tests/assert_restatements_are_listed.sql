@@ -1,6 +1,6 @@
--- A raw row that was changed after its line was frozen is a break, with the difference. The frozen line
--- stays, so this list is the only place where the correction is seen: a row here is lost money that nobody
--- will look for.
+-- A raw row that was changed after its line was frozen is a break, with the difference that no adjustment
+-- makes up for. The frozen line stays, so this list is the only place where the correction is seen: a row
+-- here is lost money that nobody will look for.
 with
 
 build as (select started_at from {{ ref('int_builds') }} order by started_at desc limit 1),
@@ -72,11 +72,28 @@ restated as (
 select
     restated.line_id,
     restated.source_amount,
-    restated.raw_amount
+    restated.raw_amount,
+    adjusted.amount as adjusted_amount
 from restated
+left join lateral (
+    select
+        coalesce(
+            sum(
+                case adjustments.direction
+                    when 'credit' then adjustments.applied_amount else -adjustments.applied_amount
+                end
+            ),
+            0
+        ) as amount
+    from {{ source('payouts', 'adjustments') }} as adjustments
+    where
+        adjustments.source = 'restatement'
+        and adjustments.source_id = restated.line_id
+        and adjustments.status != 'cancelled'
+) as adjusted on true
 left join {{ ref('reconciliation_breaks') }} as breaks
     on
         restated.line_id = breaks.entity
         and breaks.break_type = 'restatement'
-        and restated.source_amount - restated.raw_amount = breaks.difference
-where restated.source_amount != restated.raw_amount and breaks.entity is null
+        and restated.source_amount + adjusted.amount - restated.raw_amount = breaks.difference
+where restated.source_amount + adjusted.amount != restated.raw_amount and breaks.entity is null

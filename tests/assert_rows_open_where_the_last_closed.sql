@@ -1,7 +1,8 @@
 -- A seller's row begins with what his row before left, plus payouts of earlier windows that were not paid
--- after all, less those that had been paid nevertheless. A row here means that money appeared or vanished
--- between two weeks. Between open rows the build decides and the sum is exact; a payout can fail or come
--- back weeks later, so between frozen rows its money may come, or go, in any later step.
+-- after all, less those that had been paid nevertheless; and to the cent what he paid back of a debt between
+-- the two. A row here means that money appeared or vanished between two weeks. Between open rows the build
+-- decides and the sum is exact; a payout can fail or come back weeks later, so between frozen rows its money
+-- may come, or go, in any later step.
 with
 
 windows as (
@@ -19,16 +20,28 @@ windows as (
 
 steps as (
     select
-        seller_id,
-        payout_window,
-        currency,
-        previous_window,
-        previous_frozen_at is null as is_exact,
-        carry_in - previous_carry_out - case
-            when previous_frozen_at is null and previous_status = 'blocked' then previous_payable else 0
+        windows.seller_id,
+        windows.payout_window,
+        windows.currency,
+        windows.previous_window,
+        windows.previous_frozen_at is null as is_exact,
+        windows.carry_in - windows.previous_carry_out - recovered.amount - case
+            when windows.previous_frozen_at is null and windows.previous_status = 'blocked'
+                then windows.previous_payable
+            else 0
         end as step
     from windows
-    where previous_window is not null
+    -- Between open rows there is no freeze that it could come after.
+    left join lateral (
+        select coalesce(sum(recoveries.amount), 0) as amount
+        from {{ ref('int_recoveries') }} as recoveries
+        where
+            recoveries.seller_id = windows.seller_id
+            and recoveries.currency = windows.currency
+            and recoveries.booked_at > windows.previous_frozen_at
+            and coalesce(recoveries.booked_at <= windows.frozen_at, true)
+    ) as recovered on true
+    where windows.previous_window is not null
 )
 
 select
@@ -52,7 +65,7 @@ left join lateral (
         coalesce(sum(late_payments.amount), 0) as amount,
         coalesce(
             sum(late_payments.amount) filter (
-                where late_payments.status in ('paid', 'awaiting_reconciliation')
+                where late_payments.status in ('paid', 'reversed', 'awaiting_reconciliation')
             ),
             0
         ) as amount_gone

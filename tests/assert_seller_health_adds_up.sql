@@ -1,5 +1,6 @@
--- Health is counted from the same lines that are settled, and from every claim that stands. A seller is
--- paid or stopped by these numbers: a row here is a review that should have been, or should not.
+-- Health is counted from the same lines that are settled, but for adjustments, which say nothing about how a
+-- seller sells; and from every claim that stands. He is paid or stopped by these numbers: a row here is a
+-- review that should have been, or should not.
 {%- set today = local_date(as_of()) %}
 with
 
@@ -11,7 +12,10 @@ lines as (
         sum(case when kind = 'sale' then fees else 0 end) as fees,
         sum(refunds) as refunds
     from {{ ref('settlement_lines') }}
-    where event_at >= {{ local_midnight(today ~ ' - 30') }} and event_at < {{ local_midnight(today) }}
+    where
+        event_at >= {{ local_midnight(today ~ ' - 30') }}
+        and event_at < {{ local_midnight(today) }}
+        and kind != 'adjustment'
     group by seller_id
 ),
 

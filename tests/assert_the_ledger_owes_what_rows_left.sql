@@ -1,8 +1,8 @@
 -- What the ledger owes a seller and has not promised is what his frozen rows say: what they began with,
--- plus their cash, less every payout that is ready, on its way or paid. Rows and ledger are written by
--- different statements. A row here means that one of the two is wrong, and the next carry_in with it. A
--- payout that failed or came back, or had been paid nevertheless, after the rows looked at here were frozen
--- explains itself.
+-- plus their cash, less every payout that is ready, on its way or paid, plus what he has paid back of a debt
+-- since. Rows and ledger are written by different statements. A row here means that one of the two is wrong,
+-- and the next carry_in with it. A payout that failed or came back, or had been paid nevertheless, after the
+-- rows looked at here were frozen explains itself.
 with
 
 frozen_rows as (
@@ -15,6 +15,28 @@ frozen_rows as (
         min(payout_window) over (partition by seller_id, currency) as first_window
     from {{ source('payouts', 'frozen_rows') }}
     where payout_window >= {{ first_audited_window() }}
+),
+
+-- From where his rows here count: without one nothing was left of him when they were frozen.
+recoveries as (
+    select
+        recoveries.seller_id,
+        recoveries.currency,
+        recoveries.amount,
+        recoveries.booked_at,
+        (
+            select min(frozen_windows.frozen_at)
+            from {{ source('payouts', 'frozen_windows') }} as frozen_windows
+            where
+                frozen_windows.payout_window
+                >= coalesce(min(frozen_rows.first_window), {{ first_audited_window() }})
+        ) as counted_since
+    from {{ ref('int_recoveries') }} as recoveries
+    left join frozen_rows
+        on recoveries.seller_id = frozen_rows.seller_id and recoveries.currency = frozen_rows.currency
+    group by
+        recoveries.adjustment_number, recoveries.seller_id, recoveries.currency, recoveries.amount,
+        recoveries.booked_at
 ),
 
 positions as (
@@ -33,7 +55,15 @@ positions as (
     from {{ source('payouts', 'payouts') }}
     where
         payout_window >= {{ first_audited_window() }}
-        and status in ('ready', 'submitted', 'paid', 'awaiting_reconciliation')
+        and status in ('ready', 'submitted', 'paid', 'reversed', 'awaiting_reconciliation')
+    union all
+    select
+        seller_id,
+        currency,
+        amount as by_rows,
+        0 as by_ledger
+    from recoveries
+    where booked_at > counted_since
     union all
     select
         seller_id,
@@ -84,7 +114,7 @@ left join lateral (
         late_payments.seller_id = differences.seller_id
         and late_payments.currency = differences.currency
         and late_payments.payout_window < {{ first_audited_window() }}
-        and late_payments.status in ('paid', 'awaiting_reconciliation')
+        and late_payments.status in ('paid', 'reversed', 'awaiting_reconciliation')
         and late_payments.reopened_at >= {{ audited_since() }}
 ) as late on true
 where differences.difference > unpaid.amount or differences.difference < -late.amount

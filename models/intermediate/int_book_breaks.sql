@@ -37,7 +37,7 @@ booked as (
         payouts.*,
         case
             when payouts.status in ('submitted', 'awaiting_reconciliation') then moved.in_transit
-            when payouts.status = 'paid' then moved.paid
+            when payouts.status in ('paid', 'reversed') then moved.paid
             else payouts.amount - moved.in_transit - moved.paid
         end as amount_booked,
         moved.in_transit + moved.paid as amount_out

@@ -1,5 +1,5 @@
 -- What the rail told us and the books have not taken. What only waits for the next look-up is on its way for
--- an hour; what waits for a person is about a payout that is a break already.
+-- an hour; what waits for a person is about a payout that is a break already, unless that was reversed.
 with
 
 waiting as (
@@ -9,7 +9,9 @@ waiting as (
         inbox.verdict in ('unknown_type', 'unknown_payout', 'other_amount', 'not_submitted') as is_alarm
     from {{ source('payouts', 'inbox') }} as inbox
     left join {{ source('payouts', 'payouts') }} as payouts on inbox.payout_number = payouts.payout_number
-    where inbox.outcome is null and inbox.verdict != 'waits_for_a_person'
+    where
+        inbox.outcome is null
+        and (inbox.verdict != 'waits_for_a_person' or inbox.payout_status = 'reversed')
 )
 
 select
@@ -21,7 +23,9 @@ select
     case
         when verdict = 'other_amount' or status = 'completed' then coalesce(amount, payout_amount, 0) else 0
     end as expected,
-    case when verdict = 'other_amount' or payout_status = 'paid' then payout_amount else 0 end as actual,
+    case
+        when verdict = 'other_amount' or payout_status in ('paid', 'reversed') then payout_amount else 0
+    end as actual,
     received_at as detected_at,
     case verdict
         when 'unknown_type' then 'unknown'

@@ -1,4 +1,5 @@
 -- depends_on: {{ ref('int_touched_orders') }}, {{ ref('int_line_changes') }}
+-- depends_on: {{ ref('int_adjustment_lines') }}
 {{
     config(
         materialized='incremental',
@@ -9,7 +10,7 @@
             {'columns': ['payout_window']},
             {'columns': ['seller_id', 'payout_window']},
         ],
-        pre_hook='{{ keep_lines_before(this) }}',
+        pre_hook='{{ keep_lines_before(changeable_lines(this)) }}',
         post_hook=[
             "create index if not exists int_order_events_event_at on {{ this }}"
             " using brin (event_at timestamptz_minmax_multi_ops) with (pages_per_range = 32)",
@@ -17,7 +18,7 @@
             " where unsettled_reason is not null",
             "create index if not exists int_order_events_breaks on {{ this }} (line_id) where has_break",
             "analyze {{ this }}{% if last_build() is not none %} (payout_window, event_at){% endif %}",
-            '{{ log_line_changes(this) }}',
+            '{{ log_line_changes(changeable_lines(this)) }}',
             "insert into {{ ref('int_builds') }} (as_of, started_at, settings)"
             " values ({{ as_of() }}, '{{ run_started_at.isoformat() }}', '{{ build_settings() }}')",
         ],

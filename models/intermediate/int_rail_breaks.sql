@@ -1,5 +1,6 @@
 -- What the books say of a payout against the rail's own record of it. What the rail has not answered yet is
--- on its way and no break; after three days without an answer somebody has to ask.
+-- on its way and no break; after three days without an answer somebody has to ask. What a person has resolved
+-- is measured by what he resolved it to.
 with
 
 judged as (
@@ -10,14 +11,16 @@ judged as (
             when status = 'awaiting_reconciliation' and payment_count = 0 then 'undecided'
             when status = 'awaiting_reconciliation' and paid_by_rail = amount then 'late_completion'
             when status = 'awaiting_reconciliation' then 'other_amount'
-            when status != 'paid' and payment_count > 0 then 'paid_by_rail_alone'
-            when rail_amount != amount and rail_status in ('processing', 'completed') then 'other_amount'
+            when is_resolved then null
+            when status not in ('paid', 'reversed') and payment_count > 0 then 'paid_by_rail_alone'
+            when rail_amount != amount_known and rail_status in ('processing', 'completed')
+                then 'other_amount'
             when
-                status = 'paid'
+                status in ('paid', 'reversed')
                 and payment_count = 0
                 and (is_final or asked_at > status_changed_at)
                 then 'paid_in_books_alone'
-            when status in ('submitted', 'paid') and rail_status is null and is_batch_known
+            when status in ('submitted', 'paid', 'reversed') and rail_status is null and is_batch_known
                 then 'unknown_to_rail'
             when status = 'submitted' and status_changed_at < current_timestamp - interval '72 hours'
                 then 'unanswered'
@@ -33,7 +36,7 @@ select
     currency,
     case when break_type = 'other_amount' and payment_count = 0 then rail_amount else paid_by_rail end
         as expected,
-    case when break_type in ('late_completion', 'paid_by_rail_alone') then 0 else amount end as actual,
+    case when break_type in ('late_completion', 'paid_by_rail_alone') then 0 else amount_known end as actual,
     greatest(status_changed_at, rail_updated_at) as detected_at,
     case break_type
         when 'paid_twice' then 'duplicate'
@@ -49,7 +52,7 @@ select
 from judged
 where break_type is not null
 union all
--- The rail has something in our batch that we never put there.
+-- The rail has something in our batch that we never sent it.
 select
     'unknown_to_us' as break_type,
     concat(batches.batch_id, ':', foreign_items.payout_number) as entity,
@@ -69,9 +72,10 @@ cross join lateral (
     from {{ source('payouts', 'rail_states') }} as states
     left join {{ source('payouts', 'batch_items') }} as items
         on states.batch_id = items.batch_id and states.payout_number = items.payout_number
+    left join {{ source('payouts', 'payouts') }} as payouts on items.payout_number = payouts.payout_number
     where
         states.batch_id = batches.batch_id
-        and items.batch_id is null
+        and (items.batch_id is null or payouts.rail = 'MANUAL')
         and states.status in ('processing', 'completed')
     offset 0
 ) as foreign_items

@@ -1,11 +1,21 @@
 -- What was handed over, beside what the rail said of it when it was last asked. A payout that went with a
--- batch that was refused, and then with another one, has two records at the rail: both count.
+-- batch that was refused, and then with another one, has two records at the rail: both count. Payouts that a
+-- person sends by hand went with a batch too, but to no rail.
 with
 
 batches as (
     select batches.*
     from {{ ref('int_reconciled_windows') }} as windows
     inner join {{ source('payouts', 'batches') }} as batches on windows.payout_window = batches.payout_window
+),
+
+-- The newest word of a person, who can be asked again when something else turns up.
+resolutions as (
+    select distinct on (payout_number)
+        payout_number,
+        verdict
+    from {{ source('payouts', 'resolutions') }}
+    order by payout_number asc, resolution_id desc
 ),
 
 records as (
@@ -64,11 +74,35 @@ select
     known.rail_amount,
     known.asked_at,
     known.is_batch_known,
-    known.rail_updated_at
+    known.rail_updated_at,
+    case when resolutions.verdict = 'accept' then executions.amount else payouts.amount end as amount_known,
+    coalesce(
+        case resolutions.verdict
+            -- The money came back, by another way than this record.
+            when 'retry' then payouts.status = 'failed'
+            -- A person has paid instead, and the rail has nothing that it might still do.
+            else
+                payouts.status in ('paid', 'reversed')
+                and executions.source = 'manual'
+                and known.payment_count = 0
+                and (known.is_final or known.rail_status is null)
+        end,
+        false
+    ) as is_resolved
 from known
 -- Looked up one by one, for the same reason.
 inner join lateral (
     select * from {{ source('payouts', 'payouts') }} as payouts
     where payouts.payout_number = known.payout_number
     limit 1
-) as payouts on true
+) as payouts on payouts.rail != 'MANUAL'
+left join resolutions on known.payout_number = resolutions.payout_number
+left join lateral (
+    select
+        executions.amount,
+        executions.source
+    from {{ source('payouts', 'executions') }} as executions
+    where executions.payout_number = resolutions.payout_number
+    order by executions.execution_id desc
+    limit 1
+) as executions on true

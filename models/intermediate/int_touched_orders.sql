@@ -22,7 +22,7 @@ touched as (
     union
     select order_id from {{ ref('stg_disputes') }}
     union
-    select order_id from {{ source('payouts', 'frozen_lines') }}
+    select order_id from {{ source('payouts', 'frozen_lines') }} where order_id is not null
 )
 
 {% else %}

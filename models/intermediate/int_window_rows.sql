@@ -15,6 +15,8 @@ terms as (select * from {{ ref('int_seller_terms') }}),
 
 holds as (select * from {{ source('payouts', 'holds') }} where released_at is null),
 
+exceptions as (select * from {{ ref('int_open_exceptions') }}),
+
 -- Only the latest due window pays, what lies above the seller's floor.
 dues as (
     select
@@ -38,11 +40,14 @@ dues as (
             case when terms.rail is not null and not terms.is_wallet_valid then 'invalid_wallet' end,
             case when balances.currency != terms.settlement_currency then 'currency_mismatch' end,
             case when terms.is_wallet_recently_changed then 'wallet_recently_changed' end,
-            case when holds.hold_id is not null then 'on_hold' end
+            case when holds.hold_id is not null then 'on_hold' end,
+            case when exceptions.seller_id is not null then 'exception_pending' end
         ], null) as reasons
     from balances
     left join terms on balances.seller_id = terms.seller_id
     left join holds on balances.seller_id = holds.seller_id and balances.payout_window = holds.payout_window
+    left join exceptions
+        on balances.seller_id = exceptions.seller_id and balances.currency = exceptions.currency
 ),
 
 payables as (

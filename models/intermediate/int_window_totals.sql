@@ -2,10 +2,35 @@
 with
 
 lines as (
-    select * from {{ ref('int_order_events') }}
+    select
+        seller_id,
+        payout_window,
+        currency,
+        gross,
+        fees,
+        refunds,
+        disputes,
+        0 as adjustments,
+        kind,
+        payout_window > home_window as is_late
+    from {{ ref('int_order_events') }}
     where
         unsettled_reason is null
         and payout_window >= {{ first_unfrozen_window() }}
+    union all
+    select
+        seller_id,
+        payout_window,
+        currency,
+        0 as gross,
+        0 as fees,
+        0 as refunds,
+        0 as disputes,
+        adjustments,
+        'adjustment' as kind,
+        false as is_late
+    from {{ ref('int_adjustment_lines') }}
+    where payout_window >= {{ first_unfrozen_window() }}
 )
 
 select
@@ -16,8 +41,8 @@ select
     sum(fees) as fees,
     sum(refunds) as refunds,
     sum(disputes) as disputes,
-    cast(0 as numeric(18, 2)) as adjustments,
+    {{ money('sum(adjustments)') }} as adjustments,
     count(case when kind = 'sale' then 1 end) as order_count,
-    count(case when payout_window > home_window then 1 end) as late_line_count
+    count(case when is_late then 1 end) as late_line_count
 from lines
 group by seller_id, payout_window, currency

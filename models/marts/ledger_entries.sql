@@ -6,7 +6,8 @@ select
     entries.currency,
     entries.amount,
     transactions.kind,
-    entries.payout_number
+    entries.payout_number,
+    entries.adjustment_number
 from {{ source('payouts', 'ledger_entries') }} as entries
 inner join {{ source('payouts', 'ledger_transactions') }} as transactions
     on entries.transaction_id = transactions.transaction_id

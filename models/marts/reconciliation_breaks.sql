@@ -7,6 +7,8 @@ breaks as (
     union all
     select * from {{ ref('int_rail_breaks') }}
     union all
+    select * from {{ ref('int_manual_breaks') }}
+    union all
     select * from {{ ref('int_event_breaks') }}
 )
 
