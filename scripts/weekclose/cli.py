@@ -6,17 +6,25 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, astuple
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
+from weekclose import cli_controls, cli_operations
+from weekclose.cli_shared import (
+    AsJson,
+    ByActor,
+    OfSeller,
+    OfWindow,
+    Reason,
+    Sellers,
+    Window,
+    acting,
+    asked_window,
+)
 from weekclose.errors import NothingToDo, Refused, UsageError, WeekcloseError
 
 if TYPE_CHECKING:
-    from datetime import date
-
-    from psycopg import Connection
-
     from weekclose.events import InboxEntry
     from weekclose.rails.protocol import Batch
 
@@ -35,15 +43,11 @@ webhooks = typer.Typer(help="What the rail tells us.", no_args_is_help=True)
 app.add_typer(webhooks, name="webhooks")
 events = typer.Typer(help="The inbox of what the rail told us.", no_args_is_help=True)
 app.add_typer(events, name="events")
+otp = typer.Typer(help="The second factor: an authenticator for approvals.", no_args_is_help=True)
+app.add_typer(otp, name="otp")
 
 INTERRUPTED = 130
-
-AsJson = Annotated[bool, typer.Option("--json", help="Answer with JSON.")]
-OfSeller = Annotated[str, typer.Argument(metavar="SELLER", help="The seller's id.")]
-OfWindow = Annotated[str, typer.Argument(metavar="WINDOW", help="The window's first day, like 2026-11-01.")]
-ByActor = Annotated[
-    str | None, typer.Option("--by", help="Who acts; default WEEKCLOSE_ACTOR, else the login or OS user.")
-]
+LONGEST_MESSAGE = 10_000
 
 
 @db.command("up")
@@ -165,7 +169,7 @@ def events_list(
     """What the rail told us that waits, and what for."""
     from weekclose.events import entries
 
-    with _acting(None) as (conn, _):
+    with acting(None) as (conn, _):
         found = entries(conn, waiting_only=not every)
     _show_events(found, json)
 
@@ -182,7 +186,7 @@ def events_replay(
     """Apply waiting events, and show what became of each or what it still waits for."""
     from weekclose.events import replay
 
-    with _acting(by) as (conn, actor):
+    with acting(by) as (conn, actor):
         found = replay(conn, event_ids or (), actor)
     _show_events(found, json)
 
@@ -265,7 +269,7 @@ def sunday(
 
     settings = load_settings()
     instant, overrides = parse_as_of(as_of), parse_vars(variables)
-    with _acting(by) as (_, actor):
+    with acting(by) as (_, actor):
         where = server(settings)
     warehouse = Warehouse(settings, where)
     try:
@@ -448,19 +452,14 @@ def export(
         say(f"window {done.payout_window} is not frozen: these numbers still change")
 
 
-Sellers = Annotated[list[str], typer.Argument(metavar="SELLER", help="One or more sellers.")]
-Window = Annotated[str, typer.Option(help="The window's first day.")]
-Reason = Annotated[str, typer.Option(help="Why; it stands in the audit log.")]
-
-
 @app.command("hold")
 def hold(sellers: Sellers, window: Window, reason: Reason, by: ByActor = None) -> None:
     """Keep sellers' payouts of a frozen window back. An approval of the window is void."""
     from weekclose import decisions
     from weekclose.output import say
 
-    with _acting(by) as (conn, actor):
-        decisions.hold(conn, sellers, _first_day(conn, window), reason, actor)
+    with acting(by) as (conn, actor):
+        decisions.hold(conn, sellers, asked_window(conn, window), reason, actor)
     say(f"{len(sellers)} on hold in window {window}")
 
 
@@ -470,8 +469,8 @@ def release(sellers: Sellers, window: Window, reason: Reason, by: ByActor = None
     from weekclose import decisions
     from weekclose.output import say
 
-    with _acting(by) as (conn, actor):
-        decisions.release(conn, sellers, _first_day(conn, window), reason, actor)
+    with acting(by) as (conn, actor):
+        decisions.release(conn, sellers, asked_window(conn, window), reason, actor)
     say(f"{len(sellers)} released in window {window}")
 
 
@@ -481,7 +480,7 @@ def clear(sellers: Sellers, reason: Reason, by: ByActor = None) -> None:
     from weekclose import decisions
     from weekclose.output import say
 
-    with _acting(by) as (conn, actor):
+    with acting(by) as (conn, actor):
         decisions.clear(conn, sellers, reason, actor)
     say(f"{len(sellers)} cleared")
 
@@ -495,17 +494,69 @@ def approve(
     ] = False,
     by: ByActor = None,
 ) -> None:
-    """Approve a frozen window with exactly the content that this digest is of."""
+    """Approve a frozen window with exactly the content that this digest is of.
+
+    Who has enrolled an authenticator needs its code when all else is in order: the one in WEEKCLOSE_OTP, else
+    a terminal is asked.
+    """
     from weekclose import decisions
     from weekclose.output import say
+    from weekclose.second_factor import with_code
 
-    with _acting(by) as (conn, actor):
+    with acting(by) as (conn, actor):
+        first_day = asked_window(conn, window)
         if resend:
-            decisions.order_resend(conn, _first_day(conn, window), digest, actor)
+            with_code(conn, actor, lambda: decisions.order_resend(conn, first_day, digest, actor))
             say(f"{actor} orders that the batch of window {window} may be sent again")
             return
-        decisions.approve(conn, _first_day(conn, window), digest, actor)
+        with_code(conn, actor, lambda: decisions.approve(conn, first_day, digest, actor))
         say(f"window {window} is approved by {actor}")
+
+
+@otp.command("enrol")
+def otp_enrol(by: ByActor = None, json: AsJson = False) -> None:
+    """Make a secret for your authenticator app and show it, once. A new phone needs a code of the old one."""
+    from weekclose import second_factor
+    from weekclose.output import print_json, say
+
+    with acting(by) as (conn, actor):
+        secret = second_factor.with_code(conn, actor, lambda: second_factor.enrol(conn, actor))
+        uri = second_factor.uri(secret, f"{actor}@{conn.info.dbname}")
+    if json:
+        print_json({"uri": uri, "secret": second_factor.base32(secret)})
+    else:
+        print(f"{uri}\n{second_factor.base32(secret)}")
+    say(f"{actor} decides with a code from now on: give one of these to the app, it is not shown again")
+
+
+@otp.command("reset")
+def otp_reset(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Whose authenticator is lost.")],
+    reason: Reason,
+    by: ByActor = None,
+) -> None:
+    """Take a lost authenticator away from another person, who then enrols a new one."""
+    from weekclose import second_factor
+    from weekclose.output import say
+
+    with acting(by) as (conn, actor):
+        second_factor.reset(conn, name, reason, actor)
+    say(f"{name} has no authenticator any more")
+
+
+@otp.command("require")
+def otp_require(
+    reason: Reason,
+    off: Annotated[bool, typer.Option("--off", help="Only of those who have enrolled.")] = False,
+    by: ByActor = None,
+) -> None:
+    """Require an authenticator of everybody who approves."""
+    from weekclose import second_factor
+    from weekclose.output import say
+
+    with acting(by) as (conn, actor):
+        second_factor.require(conn, not off, reason, actor)
+    say(f"codes are required of {'those who have enrolled' if off else 'everybody'}")
 
 
 @app.command("submit")
@@ -523,9 +574,9 @@ def submit(
     from weekclose.output import print_json, say
     from weekclose.rails.configured import load_rail_settings, open_rail
 
-    with _acting(by) as (conn, actor), _progress() as progress:
+    with acting(by) as (conn, actor), _progress() as progress:
         rail = open_rail(load_rail_settings(), progress)
-        first_day = _first_day(conn, window)
+        first_day = asked_window(conn, window)
         if dry_run:
             _show_batch(submission.to_send(conn, rail, submission.find_batch(conn, first_day)), json)
             return
@@ -535,11 +586,13 @@ def submit(
         done = submission.submit(conn, rail, first_day, actor)
     if json:
         print_json(asdict(done))
-    money = ", ".join(f"{amount} {currency}" for currency, amount in done.totals.items())
+    money = ", ".join(f"{amount} {currency}" for currency, amount in done.totals.items()) or "nothing"
     say(
         f"batch {done.batch_id} is submitted: {done.item_count:,} payouts, {money}, "
         f"receipt {done.rail_batch_id}"
     )
+    if done.manual_count:
+        say(f"{done.manual_count:,} more are to be paid by hand: weekclose execute notes each of them")
 
 
 def _counted(batch: "Batch") -> str:
@@ -574,9 +627,9 @@ def reconcile(
     from weekclose.output import print_json, say
     from weekclose.rails.configured import load_rail_settings, open_rail
 
-    with _acting(by) as (conn, actor), _progress() as progress:
+    with acting(by) as (conn, actor), _progress() as progress:
         rail = open_rail(load_rail_settings(), progress)
-        first_day = _first_day(conn, window) if window else None
+        first_day = asked_window(conn, window) if window else None
         report = reconciliation.reconcile(conn, rail, first_day, actor, progress)
     if json:
         print_json(report.as_json())
@@ -595,6 +648,9 @@ def reconcile(
         raise WeekcloseError("the rail's record differs from ours: see marts.reconciliation_breaks")
 
 
+cli_controls.add_to(app)
+cli_operations.add_to(app)
+
 audit = typer.Typer(help="The audit log.", no_args_is_help=True)
 app.add_typer(audit, name="audit")
 
@@ -605,29 +661,9 @@ def audit_verify() -> None:
     from weekclose import decisions
     from weekclose.output import say
 
-    with _acting(None) as (conn, _):
+    with acting(None) as (conn, _):
         entries = decisions.verify_audit(conn)
     say(f"{entries} entries, all as written")
-
-
-@contextmanager
-def _acting(by: str | None) -> Iterator[tuple["Connection[Any]", str]]:
-    """A connection to a database that is up to date, and who acts on it."""
-    from weekclose.database import connect
-    from weekclose.decisions import acts_as
-    from weekclose.migrations import require_migrated
-    from weekclose.settings import load_settings, os_user
-
-    settings = load_settings()
-    with connect(settings) as conn:
-        require_migrated(conn)
-        yield conn, by or settings.actor or acts_as(conn) or os_user()
-
-
-def _first_day(conn: "Connection[Any]", window: str) -> "date":
-    from weekclose.reading import calendar, parse_window
-
-    return parse_window(window, calendar(conn))
 
 
 def main() -> NoReturn:
@@ -646,11 +682,14 @@ def _run() -> int:
         return _failed(str(error), error.exit_code)
     except OSError as error:
         return _failed(f"{error.filename or 'system'}: {error.strerror or error}", WeekcloseError.exit_code)
+    except UnicodeEncodeError:
+        return _failed("an argument is no UTF-8 text: write it anew", UsageError.exit_code)
     except Exception as error:
         import psycopg
 
         if isinstance(error, psycopg.errors.InsufficientPrivilege):
-            return _failed(f"{error}: this login has not the role for it", Refused.exit_code)
+            said = error.diag.message_primary or str(error)
+            return _failed(f"{said}: this login has not the role for it", Refused.exit_code)
         if isinstance(error, psycopg.OperationalError):
             return _failed(f"database: {error}", WeekcloseError.exit_code)
         raise
@@ -667,5 +706,8 @@ def _misused(error: typer.TyperException) -> int:
 
 
 def _failed(message: str, exit_code: int) -> int:
-    print(f"weekclose: {' '.join(message.split())}", file=sys.stderr)
+    from weekclose.feeds import printable
+
+    # Whatever a feed or an argument brings along: one line, and nothing that a terminal would obey.
+    print(f"weekclose: {printable(' '.join(message.split()), LONGEST_MESSAGE)}", file=sys.stderr)
     return exit_code

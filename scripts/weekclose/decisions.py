@@ -16,7 +16,7 @@ def hold(conn: Connection[Any], sellers: Sequence[str], window: date, reason: st
     Raises NothingToDo for a seller without a payout there or on hold already, Refused once the batch is on
     its way, UsageError without a reason. The batch's digest moves, and an approval of it is void.
     """
-    _require(reason)
+    require_reason(reason)
     with conn.transaction(), refusals():
         for seller in sellers:
             conn.execute("select payouts.hold(%s, %s, %s, %s)", (window, seller, reason, actor))
@@ -27,7 +27,7 @@ def release(conn: Connection[Any], sellers: Sequence[str], window: date, reason:
 
     Raises as `hold` does, and Refused when the payout's money has rolled into a later window.
     """
-    _require(reason)
+    require_reason(reason)
     with conn.transaction(), refusals():
         for seller in sellers:
             conn.execute("select payouts.release(%s, %s, %s, %s)", (window, seller, reason, actor))
@@ -38,7 +38,7 @@ def clear(conn: Connection[Any], sellers: Sequence[str], reason: str, actor: str
 
     Raises Refused when the newest window's money has rolled or its batch is on its way.
     """
-    _require(reason)
+    require_reason(reason)
     with conn.transaction(), refusals():
         for seller in sellers:
             conn.execute("select payouts.clear(%s, %s, %s)", (seller, reason, actor))
@@ -82,6 +82,7 @@ def acts_as(conn: Connection[Any]) -> str | None:
     return row[0] if row else None
 
 
-def _require(reason: str) -> None:
+def require_reason(reason: str) -> None:
+    """Raises UsageError for a reason that is none."""
     if not reason.strip():
         raise UsageError("--reason is empty: say why, for those who read the audit log")

@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 from weekclose.addresses import check_destination
 from weekclose.database import statement
 from weekclose.errors import NothingToDo, OutcomeUnknown, Refused, WeekcloseError
-from weekclose.rails.protocol import Batch, BatchState, Item, Rail, Receipt, Refusal, Unclear
+from weekclose.rails.protocol import BY_HAND, Batch, BatchState, Item, Rail, Receipt, Refusal, Unclear
 from weekclose.refusals import refusals
 
 # A rail that forgets keys half as fast as it says is still not paid twice.
@@ -47,12 +47,16 @@ class StoredBatch:
 
 @dataclass(frozen=True)
 class Submitted:
-    """The rail has the batch, and says so with our count and totals."""
+    """The rail has the batch, and says so with our count and totals.
+
+    `manual_count` payouts went to no rail: a person pays them. Without any other, no rail was asked.
+    """
 
     batch_id: str
     rail_batch_id: str
     item_count: int
     totals: dict[str, str]
+    manual_count: int
 
 
 def find_batch(conn: Connection[Any], window: date) -> StoredBatch:
@@ -76,7 +80,7 @@ def to_send(conn: Connection[Any], rail: Rail, stored: StoredBatch) -> Batch:
 
     Raises Refused when the rail cannot pay an item, or when the batch was handed to another rail.
     """
-    if stored.rail is not None and stored.rail != rail.name:
+    if stored.rail not in (None, rail.name, BY_HAND):
         raise Refused(
             f"batch {stored.batch_id} was handed to {stored.rail}: set WEEKCLOSE_RAIL={stored.rail}"
         )
@@ -89,7 +93,9 @@ def to_send(conn: Connection[Any], rail: Rail, stored: StoredBatch) -> Batch:
         items,
         rail_batch_id=stored.rail_batch_id,
     )
-    return replace(batch, body=stored.body if stored.body is not None else rail.encode(batch))
+    if stored.body is not None:
+        return replace(batch, body=stored.body)
+    return replace(batch, body=rail.encode(batch)) if items else batch
 
 
 def submit(conn: Connection[Any], rail: Rail, window: date, actor: str) -> Submitted:
@@ -113,15 +119,23 @@ def submit(conn: Connection[Any], rail: Rail, window: date, actor: str) -> Submi
         batch = to_send(conn, rail, stored)
     if stored.state == "approved":
         _check_destinations(batch)
-        known = _known_before(rail, batch)
+        known = _known_before(rail, batch) if batch.items else _nothing_to_send(batch)
         with refusals(), conn.transaction():
             attempt = _one(
                 conn.execute(
                     "select payouts.claim_batch(%s, %s, %s, %s, %s)",
-                    (stored.batch_id, stored.content_digest, rail.name, batch.body, actor),
+                    (
+                        stored.batch_id,
+                        stored.content_digest,
+                        rail.name if batch.items else BY_HAND,
+                        batch.body,
+                        actor,
+                    ),
                 )
             )
         return take_receipt(conn, batch, known, actor) if known else _send(conn, rail, batch, attempt, actor)
+    if not batch.items:
+        return take_receipt(conn, batch, _nothing_to_send(batch), actor)
     return _resume(conn, rail, stored, batch, actor)
 
 
@@ -138,6 +152,7 @@ def take_receipt(conn: Connection[Any], batch: Batch, receipt: Receipt, actor: s
         receipt.rail_batch_id,
         receipt.item_count,
         {currency: str(total) for currency, total in sorted(receipt.totals.items())},
+        _one(conn.execute(statement("manual_payouts"), {"batch_id": batch.reference})),
     )
 
 
@@ -145,6 +160,11 @@ def now(conn: Connection[Any]) -> datetime:
     """The database's clock, in UTC: the one that attempts and events are noted with."""
     moment: datetime = _one(conn.execute("select clock_timestamp()"))
     return moment
+
+
+def _nothing_to_send(batch: Batch) -> Receipt:
+    """The receipt of a batch that brings nothing to any rail."""
+    return Receipt(BY_HAND, batch.item_count, batch.totals)
 
 
 def _known_before(rail: Rail, batch: Batch) -> Receipt | None:

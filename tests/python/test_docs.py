@@ -1,5 +1,6 @@
 """The docs are held to account: the commands they show exist with their options, links lead somewhere."""
 
+import ast
 import itertools
 import re
 import shlex
@@ -16,6 +17,7 @@ from weekclose.settings import project_dir
 PAGES = sorted([*project_dir().glob("*.md"), *project_dir().glob("docs/*.md")])
 FENCED = re.compile(r"^ *```[a-z]*\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 TYPED = re.compile(r"^\s*(?:\$ )?(?:[^\s:]*/)?weekclose [a-z]|\.venv/bin/weekclose ")
+PROOF = re.compile(r"\[`(test_\w+)`\]\(\.\./(tests/python/\w+\.py)\)")
 LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
 
 
@@ -58,6 +60,28 @@ def test_a_command_of_the_docs_exists(page: str, command: tuple[str, ...]) -> No
 def test_there_are_examples() -> None:
     assert len(EXAMPLES) > 40
     assert len({command for page, command in EXAMPLES if page == "runbooks.md"}) > 15
+
+
+def test_what_the_matrix_says_is_said_and_proved() -> None:
+    """Each row has a message that the code has, and a test that exists."""
+    text = (project_dir() / "docs" / "controls.md").read_text()
+    rows = [line for line in text.splitlines() if "../tests/python/" in line]
+    assert len(rows) > 50
+    sources = [*project_dir().glob("migrations/*.sql"), *project_dir().glob("scripts/weekclose/*.py")]
+    said = " ".join(map(messages, sources))
+    for row in rows:
+        _, _, _, message, code, proof, _ = row.split("|")
+        for piece in re.split(r"\.\.\.", message.strip(" `")):
+            assert piece.strip() in said, row
+        assert code.strip() in {"2", "3", "5"}
+        [(test, module)] = PROOF.findall(proof)
+        body = ast.parse((project_dir() / module).read_text()).body
+        assert test in {each.name for each in body if isinstance(each, ast.FunctionDef)}, row
+
+
+def messages(source: Path) -> str:
+    """A source's text in which a message stands as it is read: literals in one piece, quotes as they are."""
+    return re.sub(r"\"\s*f?\"", "", source.read_text()).replace("''", "'")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -12,6 +12,9 @@ from weekclose.errors import OutcomeUnknown, WeekcloseError
 Mode = Literal["native_batch", "fan_out"]
 Status = Literal["processing", "completed", "failed", "returned"]
 
+# The rail on which a person pays, and nothing is sent.
+BY_HAND = "MANUAL"
+
 
 @dataclass(frozen=True)
 class Item:

@@ -4,10 +4,22 @@ select batches.batch_id
 from payouts.batches as batches
 where
     batches.idempotency_key is not null
+    and batches.rail <> 'MANUAL'
     and case
         when cast(%(window)s as date) is not null then batches.payout_window = %(window)s
         else
-            batches.state in ('submitting', 'submitted')
+            batches.state = 'submitting'
+            or (
+                batches.state = 'submitted'
+                and exists (
+                    select from payouts.batch_items as items
+                    inner join payouts.payouts as payouts on items.payout_number = payouts.payout_number
+                    where
+                        items.batch_id = batches.batch_id
+                        and payouts.rail <> 'MANUAL'
+                        and payouts.status in ('submitted', 'awaiting_reconciliation')
+                )
+            )
             or (
                 batches.state = 'rejected'
                 and exists (

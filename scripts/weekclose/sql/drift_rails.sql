@@ -9,7 +9,7 @@ rows_to_compare as (
     from payouts.frozen_rows
     where
         payout_window = any(%(closed)s)
-        and (order_count > 0 or gross != 0 or fees != 0 or refunds != 0 or disputes != 0 or adjustments != 0)
+        and (order_count > 0 or gross != 0 or fees != 0 or refunds != 0 or disputes != 0)
     union all
     select
         payout_window,
@@ -18,7 +18,7 @@ rows_to_compare as (
     from intermediate.int_window_rows
     where
         payout_window = any(%(due)s)
-        and (order_count > 0 or gross != 0 or fees != 0 or refunds != 0 or disputes != 0 or adjustments != 0)
+        and (order_count > 0 or gross != 0 or fees != 0 or refunds != 0 or disputes != 0)
 )
 
 select

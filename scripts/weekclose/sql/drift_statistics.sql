@@ -10,7 +10,7 @@ rows_to_compare as (
         net,
         disputes,
         payable,
-        order_count > 0 or gross != 0 or fees != 0 or refunds != 0 or disputes != 0 or adjustments != 0 as has_lines
+        order_count > 0 or gross != 0 or fees != 0 or refunds != 0 or disputes != 0 as has_lines
     from payouts.frozen_rows
     where payout_window = any(%(closed)s)
     union all
@@ -22,7 +22,7 @@ rows_to_compare as (
         net,
         disputes,
         payable,
-        order_count > 0 or gross != 0 or fees != 0 or refunds != 0 or disputes != 0 or adjustments != 0 as has_lines
+        order_count > 0 or gross != 0 or fees != 0 or refunds != 0 or disputes != 0 as has_lines
     from intermediate.int_window_rows
     where payout_window = any(%(due)s)
 )

@@ -3,17 +3,27 @@ with
 
 due as (select payout_window from intermediate.int_open_windows where is_due),
 
+lines as (
+    select seller_id, payout_window, currency, gross, fees, refunds, disputes, 0 as adjustments
+    from intermediate.int_order_events
+    where payout_window in (select due.payout_window from due)
+    union all
+    select seller_id, payout_window, currency, 0, 0, 0, 0, adjustments
+    from intermediate.int_adjustment_lines
+    where payout_window in (select due.payout_window from due)
+),
+
 from_lines as (
     select
         seller_id,
         payout_window,
         currency,
-        sum(gross - fees - refunds - disputes) as cash,
+        sum(gross - fees - refunds - disputes + adjustments) as cash,
         sum(gross) as gross,
         sum(fees) as fees,
-        sum(refunds) as refunds
-    from intermediate.int_order_events
-    where payout_window in (select due.payout_window from due)
+        sum(refunds) as refunds,
+        sum(adjustments) as adjustments
+    from lines
     group by seller_id, payout_window, currency
 ),
 
@@ -25,7 +35,8 @@ from_rows as (
         net - disputes + adjustments as cash,
         gross,
         fees,
-        refunds
+        refunds,
+        adjustments
     from intermediate.int_window_rows
     where payout_window in (select due.payout_window from due)
 )
@@ -43,5 +54,6 @@ where
     or coalesce(from_rows.gross, 0) <> coalesce(from_lines.gross, 0)
     or coalesce(from_rows.fees, 0) <> coalesce(from_lines.fees, 0)
     or coalesce(from_rows.refunds, 0) <> coalesce(from_lines.refunds, 0)
+    or coalesce(from_rows.adjustments, 0) <> coalesce(from_lines.adjustments, 0)
 order by payout_window, seller_id, currency
 limit 1

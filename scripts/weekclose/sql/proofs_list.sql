@@ -1,0 +1,16 @@
+-- The documents of a payout's executions, oldest first.
+select
+    executions.external_reference,
+    executions.amount as executed_amount,
+    proofs.sha256,
+    documents.media_type,
+    octet_length(documents.content) as byte_count,
+    proofs.reason,
+    proofs.added_by,
+    proofs.added_at,
+    proofs.proof_id = max(proofs.proof_id) over (partition by proofs.execution_id) as is_active
+from payouts.executions as executions
+inner join payouts.proofs as proofs on executions.execution_id = proofs.execution_id
+inner join payouts.documents as documents on proofs.sha256 = documents.sha256
+where executions.payout_number = %(payout)s
+order by proofs.proof_id
