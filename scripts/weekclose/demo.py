@@ -10,7 +10,9 @@ from psycopg import Connection
 from psycopg.types.json import Jsonb
 
 from weekclose.database import open_connection, statement
-from weekclose.demo_payments import FREEZES, Weekdays, agreement, stories
+from weekclose.demo_payments import Weekdays
+from weekclose.demo_stories import agreement, stories
+from weekclose.demo_twists import FREEZES
 from weekclose.errors import Refused, WeekcloseError
 from weekclose.load import load_paths
 from weekclose.migrations import migrate
@@ -146,9 +148,9 @@ def shown(server: Server, sample: Sample, directory: Path, site: Path) -> None:
         _show(conn, "demo_window", f"Window {windows.get(0)}", window=windows.get(0))
         _show(conn, "demo_money", "Where the money of the last two windows is")
         print_table(
-            ["planted", "window", "about", "what became of it"],
-            [(story.name, story.window, story.about, story.what) for story in stories(conn, windows)],
-            "At the rail",
+            ["planted", "about", "what became of it"],
+            [(story.name, story.about, story.what) for story in stories(conn, windows)],
+            "What went otherwise",
         )
         print()
         _show(conn, "demo_flagged", "Flagged sellers")

@@ -1,7 +1,10 @@
-"""The sample's scripted incidents: one seller each, readable ids, all to be seen in the last frozen window.
+"""The sample's scripted incidents: one seller each, readable ids, to be seen in the last frozen window.
 
 Days are counted from that window's first day: it runs from day 0 to day 6, its reserve to the end of day 13,
 and it is frozen on day 14, the sample's last Sunday. The window before is frozen on day 7.
+
+The last five have the sellers whom the demo pays otherwise than was promised. They are to be seen in the
+window before, as the last one has more sellers than usual already.
 """
 
 from collections.abc import Sequence
@@ -49,7 +52,8 @@ def scripted_incidents(last_sunday: date) -> Script:
         what = tell(story)
         seller_id = story.sellers[0].seller_id if story.sellers else None
         order_ids = tuple(order.order_id for order in story.orders)
-        script.incidents.append(Incident(name.replace("_", " "), story.window, seller_id, order_ids, what))
+        shown = story.window_on(story.shown_on)
+        script.incidents.append(Incident(name.replace("_", " "), shown, seller_id, order_ids, what))
         script.sellers += story.sellers
         script.orders += story.orders
     return script
@@ -61,6 +65,8 @@ class _Story:
 
     name: str
     window: date
+    # Where the window begins that shows it, in days as above.
+    shown_on: int = 0
     sellers: list[Seller] = field(default_factory=list)
     orders: list[Order] = field(default_factory=list)
 
@@ -78,11 +84,13 @@ class _Story:
         region: str = "NA",
         currency: str = "USD",
         seller_type: str = "merchant",
+        preferred_rail: str = "",
+        destination: str = "",
         later: Sequence[Account] = (),
     ) -> None:
         seller_id = f"sel_{self.name}"
         created_at = self.at(-400, "09:00:00")
-        account = Account(created_at + ARRIVAL, self.wallet(region))
+        account = Account(created_at + ARRIVAL, destination or self.wallet(region))
         self.sellers.append(
             Seller(
                 seller_id=seller_id,
@@ -91,6 +99,7 @@ class _Story:
                 created_at=created_at,
                 accounts=(account, *later),
                 seller_type=seller_type,
+                preferred_rail=preferred_rail,
                 settlement_currency=currency,
             )
         )
@@ -288,6 +297,63 @@ def _formula_name(story: _Story) -> str:
     return "The display name is a spreadsheet formula: an export has to keep it from being one."
 
 
+def _paid_too_much(story: _Story) -> str:
+    story.seller("Windfall Woodwork", region="LATAM")
+    story.order("300.00", story.at(-18))
+    story.order("60.00", story.at(-12))
+    story.order("150.00", story.at(-5))
+    story.shown_on = -7
+    return (
+        f"Earned 270.00 in window {story.window_on(-21)}, then 54.00 and 135.00: 180.00 too much for the "
+        f"first are more than the second earns, and are recovered by window {story.window_on(-7)}."
+    )
+
+
+def _reduced_deduction(story: _Story) -> str:
+    story.seller("Second Look Linen", region="APAC")
+    story.order("100.00", story.at(-12))
+    story.order("80.00", story.at(-5))
+    story.shown_on = -7
+    return (
+        f"Earned 90.00 in window {story.window_on(-14)}, then 72.00: what is deducted after the first "
+        f"is part of window {story.window_on(-7)}."
+    )
+
+
+def _paid_by_hand(story: _Story) -> str:
+    account = "DE00 0000 0000 0000 0000 00"
+    story.seller(
+        "Cash Desk Cutlery", region="EU", currency="EUR", preferred_rail="MANUAL", destination=account
+    )
+    story.order("190.00", story.at(-5), currency="EUR")
+    story.shown_on = -7
+    return f"The 171.00 of window {story.window_on(-7)} go to a bank account, on no rail."
+
+
+def _paid_too_little(story: _Story) -> str:
+    story.seller("Short Change Chairs")
+    story.order("150.00", story.at(-12))
+    story.order("60.00", story.at(-5))
+    story.shown_on = -7
+    return (
+        f"Earned 135.00 in window {story.window_on(-14)}, then 54.00: what is missing of the first is paid "
+        f"with window {story.window_on(-7)}."
+    )
+
+
+def _wrong_beneficiary(story: _Story) -> str:
+    corrected_at = story.at(4, "09:00:00")
+    later = (Account(corrected_at + ARRIVAL, story.wallet(version=2), corrected_at),)
+    story.seller("Borrowed Name Bikes", later=later)
+    story.order("90.00", story.at(-12))
+    story.order("50.00", story.at(-5))
+    story.shown_on = -7
+    return (
+        f"The wallet to which window {story.window_on(-14)} was paid was a stranger's, and corrected on "
+        f"{corrected_at.date()}: its 81.00 are paid once more with window {story.window_on(-7)}."
+    )
+
+
 STORIES = {
     "in_debt": _in_debt,
     "late_order": _late_order,
@@ -304,4 +370,9 @@ STORIES = {
     "refund_too_big": _refund_too_big,
     "hostile_name": _hostile_name,
     "formula_name": _formula_name,
+    "paid_too_much": _paid_too_much,
+    "reduced_deduction": _reduced_deduction,
+    "paid_by_hand": _paid_by_hand,
+    "paid_too_little": _paid_too_little,
+    "wrong_beneficiary": _wrong_beneficiary,
 }

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import psycopg
@@ -19,18 +20,23 @@ import pytest
 from psycopg import Connection
 
 from conftest import COMMAND, NewDatabase, RunCommand
+from weekclose import adjustments, demo_payments, executions, submission
 from weekclose.database import open_connection, statement
 from weekclose.decisions import verify_audit
 from weekclose.demo import play, rail_record, shown
-from weekclose.demo_payments import (
+from weekclose.demo_stories import agreement, stories
+from weekclose.demo_twists import (
+    BY_HAND,
     DUPLICATE,
+    EXCEPTION,
     FAILED,
     LOST_ANSWER,
     LOST_WEBHOOKS,
+    PAID_TOO_LITTLE,
+    PAID_TOO_MUCH,
     RETURNED,
     TWISTS,
-    agreement,
-    stories,
+    WRONG_BENEFICIARY,
 )
 from weekclose.errors import Refused, WeekcloseError
 from weekclose.postgres import Server
@@ -135,32 +141,103 @@ def test_each_incident_at_the_rail_is_there(demo: Demo, conn: Connection[Any]) -
     rail.close()
 
 
+def test_each_correction_is_there(demo: Demo, conn: Connection[Any]) -> None:
+    """Read from the payout tables and the rail's record, not from what is shown."""
+    told = {story.name: story.about for story in stories(conn, demo.windows)}
+    earlier, before = demo.windows[2], demo.windows[1]
+    rail = Record(rail_record(demo.directory))
+    much, little = of(rail, told[PAID_TOO_MUCH.name]), of(rail, told[PAID_TOO_LITTLE.name])
+    assert (much.amount, much.told_amount) == ("270.00", "450.00")
+    assert (little.amount, little.told_amount) == ("135.00", "117.00")
+    assert rail.payments(reference=told[BY_HAND.name]) == []
+    rail.close()
+
+    entered = "seller_id, amount, applied_amount, direction, status, proposed_by, payout_window"
+    assert rows(conn, f"select {entered} from payouts.adjustments order by adjustment_number") == [
+        ("sel_paid_too_much", 180, 180, "debit", "settled", "rosa (reconciliation)", earlier),
+        ("sel_reduced_deduction", 40, 15, "debit", "settled", "maria (finance)", before),
+        ("sel_paid_too_little", 18, 18, "credit", "settled", "rosa (reconciliation)", before),
+        ("sel_wrong_beneficiary", 81, 81, "credit", "settled", "rosa (reconciliation)", before),
+    ]
+    settled = "payout_window, amount from payouts.adjustment_allocations"
+    first = f"select {settled} where adjustment_number = 'ADJ0000001' order by payout_window"
+    assert rows(conn, first) == [(earlier, 54), (before, 126)], "the next window did not cover it"
+
+    decided = "deviation, requested_by, decision, decided_by from payouts.exceptions"
+    assert rows(conn, f"select {decided}") == [("amount", "maria (finance)", "approved", "jonas (treasury)")]
+    acts = rows(
+        conn,
+        "select action from payouts.audit_log where entity = 'adjustment:ADJ0000002'"
+        f" or entity = 'batch:W{earlier}-G1' order by entry_id",
+    )
+    decisions = ("exception open", "exception approve", "approve", "submit")
+    assert [act for (act,) in acts if act in decisions] == list(decisions)
+
+    reversals = "payout_number, reason, reversed_by, evidence is not null from payouts.reversals"
+    assert rows(conn, f"select {reversals}") == [
+        (told[WRONG_BENEFICIARY.name], "wrong_beneficiary", "rosa (reconciliation)", True)
+    ]
+    proofs = executions.proofs(conn, told[BY_HAND.name])
+    assert [(each.added_by, each.executed_amount, each.is_active) for each in proofs] == [
+        ("maria (finance)", Decimal("171.00"), False),
+        ("rosa (reconciliation)", Decimal("171.00"), True),
+    ]
+    fates = dict(rows(conn, "select payout_number, status from payouts.payouts"))
+    names = (PAID_TOO_MUCH, PAID_TOO_LITTLE, EXCEPTION, WRONG_BENEFICIARY, BY_HAND)
+    assert [fates[told[twist.name]] for twist in names] == ["paid", "paid", "paid", "reversed", "paid"]
+
+
 def of(rail: Record, payout_number: str) -> Payment:
     """The only payment of a payout."""
     (payment,) = rail.payments(reference=payout_number)
     return payment
 
 
-def test_the_three_records_agree_and_a_difference_is_found(
-    demo: Demo, conn: Connection[Any], tmp_path: Path
-) -> None:
-    paid = rows(conn, "select count(*) from payouts.payouts where status = 'paid'")[0][0]
+LEFT = "select count(*) from payouts.payouts where status in ('paid', 'reversed')"
+
+
+def test_the_three_records_agree(demo: Demo, conn: Connection[Any]) -> None:
+    left = rows(conn, LEFT)[0][0]
     told = agreement(conn, rail_record(demo.directory))
-    assert told.startswith(f"rail's record = ledger = view: {paid} payouts, ")
+    assert told.startswith(f"rail's record = ledger = view: {left} payouts, ")
+    assert told.endswith(" (1 by hand, 2 differences accepted)")
     assert "in transit" not in told
 
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (
+            "insert into payments select 1000 + payment_id, protocol, batch_id, batch_reference, reference,"
+            " idempotency_key, amount, currency, destination, status, final, external_reference,"
+            " failure_code, failure_reason, created_at, updated_at, other_amount"
+            " from payments where reference = 'JPO0000001'",
+            "payout JPO0000001: what left, with accepted differences, has .* and .* paid; the ledger has",
+        ),
+        (
+            "update payments set other_amount = '449.99' where other_amount = '450.00'",
+            "what left, with accepted differences, has 269.99 USD paid; the ledger has 270.00 USD paid",
+        ),
+        (
+            "update payments set external_reference = '0xother' where reference = 'JPO0000001'",
+            "payout JPO0000001: .* as 0xother are the rail's alone",
+        ),
+        (
+            "update payments set external_reference = '0xother' where status = 'returned'",
+            "are an execution's alone",
+        ),
+        ("delete from payments where reference = 'JPO0000001'", "differences, has nothing; the ledger has"),
+    ],
+    ids=["paid twice", "another amount", "another reference", "a reference of ours", "not paid"],
+)
+def test_a_difference_is_found(
+    demo: Demo, conn: Connection[Any], tmp_path: Path, change: str, said: str
+) -> None:
     shutil.copytree(demo.directory, tmp_path, dirs_exist_ok=True)
     with sqlite3.connect(rail_record(tmp_path)) as other:
-        other.execute(
-            "insert into payments select (select max(payment_id) + 1 from payments), protocol, batch_id,"
-            " batch_reference, reference, idempotency_key, amount, currency, destination, status, final,"
-            " external_reference, failure_code, failure_reason, created_at, updated_at"
-            " from payments where status = 'completed' limit 1"
-        )
+        assert other.execute(change).rowcount == 1
     other.close()
-    with pytest.raises(
-        WeekcloseError, match=r"differ on payout JPO0000001: the rail's record has .* and .*; the"
-    ):
+    with pytest.raises(WeekcloseError, match=said):
         agreement(conn, rail_record(tmp_path))
 
 
@@ -169,11 +246,11 @@ def test_what_became_of_it_fits_one_screen(
 ) -> None:
     shown(demo.server, demo.sample, demo.directory, Path("models.html"))
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) <= 45
+    assert len(lines) <= 50
     assert [line for line in lines if len(line) > 110] == []
     assert sum("rail's record = ledger = view" in line for line in lines) == 1
     # On a terminal each of the four tables has three lines more.
-    assert len(lines) + 4 * 3 <= 45
+    assert len(lines) + 4 * 3 <= 50
 
 
 def test_money_of_a_window_adds_up(demo: Demo, conn: Connection[Any]) -> None:
@@ -200,6 +277,11 @@ def test_money_of_a_window_adds_up(demo: Demo, conn: Connection[Any]) -> None:
         ("two currencies", "EUR", {"status": "paid"}),
         ("refund in dispute", "USD", {"disputes": Decimal("0.00")}),
         ("refund too big", "USD", {"refunds": Decimal("65.00")}),
+        ("paid too much", "USD", {"carry_in": Decimal("-126.00"), "payable": Decimal("9.00")}),
+        ("reduced deduction", "USD", {"adjustments": Decimal("-15.00"), "payable": Decimal("57.00")}),
+        ("paid by hand", "EUR", {"status": "paid", "rail": "MANUAL", "payable": Decimal("171.00")}),
+        ("paid too little", "USD", {"adjustments": Decimal("18.00"), "payable": Decimal("72.00")}),
+        ("wrong beneficiary", "USD", {"adjustments": Decimal("81.00"), "payable": Decimal("126.00")}),
     ],
 )
 def test_a_planted_incident_shows(
@@ -228,16 +310,62 @@ def test_what_settles_nothing_is_listed(conn: Connection[Any]) -> None:
     assert broken == [(Decimal("50.00"), Decimal("65.00"))]
 
 
-def test_another_server_freezes_the_same(
-    demo: Demo, conn: Connection[Any], second_new_database: NewDatabase
+# What a run has come to: all but the instants and numbers at which people acted.
+CAME_TO = (
+    "select payout_window, content_digest from payouts.frozen_windows where not exists (select from"
+    " payouts.frozen_lines as lines where lines.payout_window = frozen_windows.payout_window"
+    " and kind = 'adjustment') order by payout_window",
+    "select * from payouts.frozen_rows order by payout_window, seller_id, currency",
+    "select payout_window, seller_id, adjustments from payouts.frozen_lines where kind = 'adjustment'"
+    " order by payout_window, seller_id",
+    "select payout_number, seller_id, amount, rail, destination, status, reference_id from payouts.payouts"
+    " order by payout_number",
+    "select payout_number, external_reference, amount, source from payouts.executions order by payout_number",
+    "select seller_id, amount, applied_amount, status, settled_at is not null from payouts.adjustments"
+    " order by seller_id",
+    "select account, seller_id, currency, balance from payouts.account_balances order by 1, 2, 3",
+    "select external_reference, sha256, added_by from payouts.proofs inner join payouts.executions"
+    " on proofs.execution_id = executions.execution_id order by proof_id",
+    "select action, count(*) from payouts.audit_log group by action order by action",
+)
+
+
+class Interrupted(BaseException):
+    """As if the demo had been killed."""
+
+
+def test_another_server_and_interruptions_make_no_difference(
+    demo: Demo, conn: Connection[Any], second_new_database: NewDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """PostgreSQL 15 of Debian and the embedded one: the same digest, so the same content to the cent."""
-    frozen = "select payout_window, content_digest from payouts.frozen_windows order by payout_window"
+    """PostgreSQL 15 of Debian and the embedded one, stopped after each step: the same to the cent."""
+    steps = [(adjustments, "decide"), (demo_payments, "reconcile"), (submission, "submit")]
+    steps += [(executions, name) for name in ("resolve", "reverse", "execute", "replace_proof")]
+    waiting = [interrupted(monkeypatch, module, name) for module, name in steps]
     with second_new_database() as other, open_connection(other) as there:
         place = demo.directory.with_name("other")
-        play(other, Warehouse(Settings(WEEKCLOSE_HOME=place), other), place, PLAN, print)
-        assert rows(there, frozen) == rows(conn, frozen)
+        warehouse = Warehouse(Settings(WEEKCLOSE_HOME=place), other)
+        for _ in steps:
+            with pytest.raises(Interrupted):
+                play(other, warehouse, place, PLAN, print)
+        play(other, warehouse, place, PLAN, print)
+        assert [left for left in waiting if left] == []
+        for query in CAME_TO:
+            assert rows(there, query) == rows(conn, query), query
         assert agreement(there, rail_record(place)) == agreement(conn, rail_record(demo.directory))
+
+
+def interrupted(monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str) -> list[str]:
+    """The step is taken, and then everything ends, once: what is returned is empty after that."""
+    step, left = getattr(module, name), [name]
+
+    def taken(*given: Any, **named: Any) -> Any:
+        answer = step(*given, **named)
+        if left:
+            raise Interrupted(left.pop())
+        return answer
+
+    monkeypatch.setattr(module, name, taken)
+    return left
 
 
 def test_played_weeks_are_not_played_again(demo: Demo) -> None:
@@ -273,8 +401,8 @@ def test_a_killed_demo_goes_on_where_it_stopped(database: Server, home: Path, we
     done = weekclose(*few, **named)
     assert done.returncode == 0, done.stderr
     with open_connection(database) as conn:
-        paid = rows(conn, "select count(*) from payouts.payouts where status = 'paid'")[0][0]
-        assert f"rail's record = ledger = view: {paid} payouts" in done.stdout
+        left = rows(conn, LEFT)[0][0]
+        assert f"rail's record = ledger = view: {left} payouts" in done.stdout
         assert rows(conn, "select distinct state from payouts.batches") == [("settled",)]
         assert rows(conn, "select count(*) from payouts.payouts where status = 'failed'") == [(1,)]
         assert rows(conn, "select count(*) from payouts.payouts where status = 'returned'") == [(1,)]

@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import threading
 import time
@@ -24,7 +25,7 @@ from weekclose.rails.protocol import BatchState, NotThere, RailEvent, Receipt, S
 from weekclose.rails.transport import Transport
 from weekclose.simulator.faults import FAULTS, Fault, Faults
 from weekclose.simulator.rail import Plan
-from weekclose.simulator.record import Record
+from weekclose.simulator.record import Order, Record
 from weekclose.simulator.webhooks import SAMPLE_SECRET
 
 
@@ -107,6 +108,36 @@ def test_webhooks_are_what_each_rail_sends(rail: Bench, inbox: Inbox) -> None:
     later = [event.status for event in inbox.events(rail)[2:]]
     assert later == (["completed"] if rail.protocol == "halfin" else ["completed", "returned"])
     assert len({event.event_id for event in inbox.events(rail)}) == len(inbox.taken)
+
+
+def test_another_amount_can_leave_than_was_asked_for(rail: Bench, inbox: Inbox) -> None:
+    """The record has both; webhooks and look-ups tell what left."""
+    batch, numbers = rail.batch(), ["JPO0000001", "JPO0000002"]
+    receipt = rail.adapter().submit(batch)
+    assert isinstance(receipt, Receipt)
+    rail.simulator.rail.release()
+    call(rail, "settle", {"payments": dict.fromkeys(numbers, "completed"), "amounts": {numbers[0]: "95.00"}})
+    assert [str(event.amount) for event in inbox.events(rail)] == ["95.00", "10.02"]
+    found = rail.adapter().look_up(replace(batch, rail_batch_id=receipt.rail_batch_id))
+    assert isinstance(found, BatchState)
+    assert [str(state.amount) for state in found.items if state.reference in numbers] == ["95.00", "10.02"]
+    call(rail, "settle", {"payments": {numbers[0]: "returned"}})
+    (payment,) = rail.simulator.rail.record.payments(reference=numbers[0])
+    assert (payment.amount, payment.told_amount) == ("7.50", "95.00")
+    for amounts in ({numbers[1]: "95.00"}, {numbers[0]: "95"}, {numbers[0]: 95}):
+        call(rail, "settle", {"payments": {numbers[0]: "completed"}, "amounts": amounts}, status=400)
+
+
+def test_a_record_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    Record(tmp_path / "rail.sqlite").close()
+    with sqlite3.connect(tmp_path / "rail.sqlite") as old:
+        old.execute("alter table payments drop column other_amount")
+    old.close()
+    record = Record(tmp_path / "rail.sqlite")
+    order = Order("JPO0000001", "7.50", "USD", "T1")
+    (payment,) = record.take_on("batch", "PB1", "W1", [order], "processing")
+    assert record.move(payment, "completed", amount="7.00").told_amount == "7.00"
+    record.close()
 
 
 @pytest.mark.parametrize("signature", ["wrong", "stale", "future", "none"])

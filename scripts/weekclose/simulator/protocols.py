@@ -16,7 +16,7 @@ from Crypto.PublicKey import RSA
 
 from weekclose.simulator.record import Kept, Order, Payment, Record
 
-_AMOUNT = re.compile(r"[0-9]{1,16}\.[0-9]{2}", re.ASCII)
+AMOUNT = re.compile(r"[0-9]{1,16}\.[0-9]{2}", re.ASCII)
 TOKEN = "simulated-access-token"  # noqa: S105, nobody's
 CERTIFICATE = "CERT-simulated"
 
@@ -144,7 +144,7 @@ def _batch_faults(said: dict[str, Any], key: str) -> list[dict[str, str]] | None
     items = said.get("items")
     if not isinstance(items, list) or not items or said.get("idempotency_key") != key or not key:
         return []
-    bad = [item for item in items if not _AMOUNT.fullmatch(str(item["amount"]) or "")]
+    bad = [item for item in items if not AMOUNT.fullmatch(str(item["amount"]) or "")]
     bad += [item for item in items if not isinstance(item["amount"], str) or Decimal(item["amount"]) <= 0]
     if bad:
         return [{"reference": item["reference"], "code": "invalid_amount"} for item in bad]
@@ -166,7 +166,7 @@ def _batch_look_up(record: Record, request: Request, found: re.Match[str]) -> Re
             "reference": payment.reference,
             "status": payment.status,
             "final": payment.final,
-            "amount": payment.amount,
+            "amount": payment.told_amount,
             "external_reference": payment.external_reference,
             "failure_code": payment.failure_code,
             "failure_reason": payment.failure_reason,
@@ -221,7 +221,7 @@ def _halfin_create(record: Record, request: Request, _: re.Match[str]) -> Reply:
             return Reply(409, _halfin_error("idempotency_mismatch", "this key was sent with another body"))
         return Reply(200, _halfin_data(record.payments(payment_id=int(kept.batch_id))[0]))
     amount, needed = said.get("amount"), ("currency", "destination", "idempotency_key")
-    if not isinstance(amount, str) or not _AMOUNT.fullmatch(amount) or not all(map(said.get, needed)):
+    if not isinstance(amount, str) or not AMOUNT.fullmatch(amount) or not all(map(said.get, needed)):
         return Reply(400, _halfin_error("validation_error", "the payout cannot be read"))
     if request.refuse is not None:
         return Reply(400, _halfin_error("destination_refused", "nothing goes there"))
@@ -279,7 +279,7 @@ def halfin_payout(payment: Payment) -> dict[str, Any]:
         "id": payment.rail_id,
         "currency": payment.currency,
         "network": payment.currency.partition("_")[2],
-        "amount": payment.amount,
+        "amount": payment.told_amount,
         "network_fee": "0.00",
         "fee_amount": "0.00",
         "destination": payment.destination,
@@ -388,7 +388,7 @@ def paypal_item(payment: Payment) -> dict[str, Any]:
         "sender_batch_id": payment.batch_reference,
         "payout_item": {
             "recipient_type": "EMAIL",
-            "amount": {"currency": payment.currency, "value": payment.amount},
+            "amount": {"currency": payment.currency, "value": payment.told_amount},
             "receiver": payment.destination,
             "sender_item_id": payment.reference,
         },

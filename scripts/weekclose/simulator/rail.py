@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
+from types import MappingProxyType
 from typing import Any
 
 from weekclose.simulator.faults import Fault, Faults
-from weekclose.simulator.protocols import Reply, Request, Route, admits, key_of, payout_of, route
+from weekclose.simulator.protocols import AMOUNT, Reply, Request, Route, admits, key_of, payout_of, route
 from weekclose.simulator.record import Kept, Payment, Record
 from weekclose.simulator.webhooks import TRIES, Delivered, Lie, Message, Sender, message
 
@@ -113,6 +114,7 @@ class SimulatedRail:
         self,
         statuses: Mapping[str, str],
         *,
+        amounts: Mapping[str, str] = MappingProxyType({}),
         final: bool = True,
         code: str | None = None,
         reason: str | None = None,
@@ -123,13 +125,16 @@ class SimulatedRail:
     ) -> list[Delivered]:
         """Move payments, each by its payout number; `*` stands for all that are being processed.
 
-        `webhooks`: `send` now, `keep` until `deliver`, or `lose`. Raises ValueError for what is not there.
+        `amounts`, by payout number too, leave instead of what was asked for. `webhooks`: `send` now, `keep`
+        until `deliver`, or `lose`. Raises ValueError for what is not there, and for what is no amount.
         """
         if webhooks not in ("send", "keep", "lose"):
             raise ValueError(f"webhooks cannot {webhooks!r}")
         messages: list[Message] = []
         with self.record.transaction():
-            for payment, status in self._meant(statuses):
+            meant = self._meant(statuses)
+            _check_amounts(amounts, [payment for payment, _ in meant])
+            for payment, status in meant:
                 failed = status in ("failed", "returned")
                 moved = self.record.move(
                     payment,
@@ -137,6 +142,7 @@ class SimulatedRail:
                     final=final,
                     code=code or ("account_closed" if failed else None),
                     reason=reason or ("the destination cannot receive it" if failed else None),
+                    amount=amounts.get(payment.reference),
                 )
                 told = message(moved, len(self.record.movements()), lie, signature)
                 messages += [told] * copies if told else []
@@ -227,6 +233,13 @@ class SimulatedRail:
     def _control_webhooks(self, said: dict[str, Any]) -> object:
         self.sender.url = said["url"]
         return None
+
+
+def _check_amounts(amounts: Mapping[str, str], payments: Sequence[Payment]) -> None:
+    if strange := sorted(set(amounts) - {payment.reference for payment in payments}):
+        raise ValueError(f"an amount for {strange[0]!r}, which is not to be moved")
+    if strange := [text for text in amounts.values() if not AMOUNT.fullmatch(text)]:
+        raise ValueError(f"{strange[0]!r} is no amount: a text with two decimals")
 
 
 def _miscounted(reply: Reply, name: str) -> Reply:

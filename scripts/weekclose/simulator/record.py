@@ -27,7 +27,8 @@ create table if not exists payments (
     failure_code text,
     failure_reason text,
     created_at text not null,
-    updated_at text not null
+    updated_at text not null,
+    other_amount text
 );
 create table if not exists movements (
     movement_id integer primary key, payment_id integer not null, status text not null, moved_at text not null
@@ -43,7 +44,9 @@ create table if not exists notes (name text primary key, value text not null);
 @dataclass(frozen=True)
 class Payment:
     """One instruction that the rail took on. `status` is ours (`processing`, `completed`, `failed`,
-    `returned`), and `pending_approval` or `cancelled` for a halfin payout that nobody has released."""
+    `returned`), and `pending_approval` or `cancelled` for a halfin payout that nobody has released.
+
+    `amount` is what was asked for; `other_amount` is what left where that is not the same."""
 
     payment_id: int
     protocol: str
@@ -61,6 +64,12 @@ class Payment:
     failure_reason: str | None
     created_at: str
     updated_at: str
+    other_amount: str | None
+
+    @property
+    def told_amount(self) -> str:
+        """What the rail pays or has paid, as it says itself."""
+        return self.other_amount or self.amount
 
     @property
     def rail_id(self) -> str:
@@ -107,6 +116,9 @@ class Record:
         self._db.execute("pragma journal_mode = wal")
         self._db.execute("pragma synchronous = normal")
         self._db.executescript(_TABLES)
+        names = {row["name"] for row in self._db.execute("pragma table_info(payments)")}
+        if "other_amount" not in names:  # a record of an earlier version
+            self._db.execute("alter table payments add column other_amount text")
 
     def close(self) -> None:
         with self._lock:
@@ -166,15 +178,17 @@ class Record:
         final: bool = True,
         code: str | None = None,
         reason: str | None = None,
+        amount: str | None = None,
     ) -> Payment:
-        """Any state can follow any other: rails are like that."""
+        """Any state can follow any other: rails are like that. `amount` leaves instead of what was asked."""
         external = f"0x{payment.payment_id:08x}" if status in ("completed", "returned") else None
         now = timestamp()
         with self.transaction():
             self._db.execute(
                 "update payments set status = ?, final = ?, failure_code = ?, failure_reason = ?,"
-                " external_reference = coalesce(?, external_reference), updated_at = ? where payment_id = ?",
-                (status, final, code, reason, external, now, payment.payment_id),
+                " external_reference = coalesce(?, external_reference),"
+                " other_amount = coalesce(?, other_amount), updated_at = ? where payment_id = ?",
+                (status, final, code, reason, external, amount, now, payment.payment_id),
             )
             self._moved(payment.payment_id, status, now)
             return self.payments(payment_id=payment.payment_id)[0]

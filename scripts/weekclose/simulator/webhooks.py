@@ -60,7 +60,7 @@ def message(payment: Payment, sequence: int, lie: Lie, signature: str) -> Messag
         raise ValueError(f"there is no signature {signature!r}")
     if payment.protocol == "halfin" and payment.status not in ("completed", "failed"):
         return None
-    told = replace(payment, amount=lie.amount or payment.amount)
+    told = replace(payment, other_amount=lie.amount or payment.other_amount)
     if lie.reference:
         digest = payment.idempotency_key.rpartition(".")[2]
         told = replace(told, reference=lie.reference, idempotency_key=f"{lie.reference}.{digest}")
@@ -77,7 +77,7 @@ def _batch(payment: Payment, event_type: str | None, event_id: str) -> dict[str,
         "data": {
             "batch": payment.batch_reference,
             "payout": payment.reference,
-            "amount": payment.amount,
+            "amount": payment.told_amount,
             "currency": payment.currency,
             "external_reference": payment.external_reference,
             "failure_code": payment.failure_code,

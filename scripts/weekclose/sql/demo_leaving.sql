@@ -1,8 +1,18 @@
--- A payout of a window that nothing blocks, by its rank from the largest.
+-- A payout of a window that nothing blocks: a seller's own, or without one the ranked, from the largest.
 select
     payout_number,
-    seller_id
+    seller_id,
+    currency,
+    amount,
+    destination,
+    status
 from payouts.payouts
-where payout_window = %(window)s and status <> 'blocked'
+where
+    payout_window = %(window)s
+    and status <> 'blocked'
+    and case
+        when cast(%(seller)s as text) is null then seller_id <> all(cast(%(own_sellers)s as text []))
+        else seller_id = %(seller)s
+    end
 order by currency desc, amount desc, payout_number
-limit 1 offset %(rank)s - 1
+limit 1 offset cast(%(rank)s as integer) - 1

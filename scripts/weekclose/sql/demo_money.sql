@@ -3,7 +3,7 @@ select
     summary.payout_window,
     summary.currency,
     sum(summary.payable) as frozen,
-    coalesce(sum(summary.payable) filter (where summary.status = 'paid'), 0.00) as paid,
+    coalesce(sum(summary.payable) filter (where summary.status in ('paid', 'reversed')), 0.00) as paid,
     coalesce(sum(summary.payable) filter (where summary.status = 'failed'), 0.00) as "failed, rolls",
     coalesce(sum(summary.payable) filter (where summary.status = 'returned'), 0.00) as "returned, rolls",
     coalesce(sum(summary.payable) filter (where summary.status = 'blocked'), 0.00) as "blocked, rolls",

@@ -1,6 +1,8 @@
--- What became of a payout: its status, its holds, how often it was told of and booked, who paid after it.
+-- What became of a payout: its status, its holds, how often it was told of and booked, what left, what came after.
 select
     payouts.seller_id,
+    payouts.currency,
+    payouts.amount,
     payouts.status,
     (
         select min(holds.held_by) from payouts.holds
@@ -11,6 +13,17 @@ select
         select count(*) from payouts.ledger_transactions
         where ledger_transactions.kind = 'pay' and ledger_transactions.reference = payouts.payout_number
     ) as pay_count,
+    executed.amount as executed_amount,
+    payouts.reference_id,
+    (
+        select count(*) from payouts.proofs
+        inner join payouts.executions on proofs.execution_id = executions.execution_id
+        where executions.payout_number = payouts.payout_number
+    ) as proof_count,
+    (
+        select reversals.reversed_by from payouts.reversals
+        where reversals.payout_number = payouts.payout_number
+    ) as reversed_by,
     later.payout_number as next_number,
     later.payout_window as next_window,
     later.status as next_status
@@ -28,4 +41,10 @@ left join lateral (
     order by after.payout_window
     limit 1
 ) as later on true
+left join lateral (
+    select executions.amount from payouts.executions
+    where executions.payout_number = payouts.payout_number
+    order by executions.execution_id desc
+    limit 1
+) as executed on true
 where payouts.payout_number = %(payout)s

@@ -1,9 +1,9 @@
 -- The payouts whose money has left the sellers' accounts, as the settlement view shows them.
 select
     payout_number,
-    case status when 'paid' then 'paid' else 'in transit' end as state,
+    case when status in ('paid', 'reversed') then 'paid' else 'in transit' end as state,
     currency,
     payable as amount
 from marts.settlement_windows
-where status in ('submitted', 'awaiting_reconciliation', 'paid')
+where status in ('submitted', 'awaiting_reconciliation', 'paid', 'reversed')
 order by payout_number
