@@ -9,11 +9,14 @@ from typing import Any
 from psycopg import Connection
 
 from weekclose.errors import WeekcloseError
+from weekclose.rails.protocol import BY_HAND
 from weekclose.reading import (
+    CLASSES,
     ZERO,
     Calendar,
     Row,
     Seller,
+    adjustment_step,
     calendar,
     cash,
     column_of_sums,
@@ -26,6 +29,8 @@ from weekclose.reading import (
 )
 
 PAYOUTS_SHOWN = 12
+# A document's name is its whole sha256: with that it is asked for.
+LONGEST_PROOF = 80
 
 AMOUNTS = ("gross", "fees", "refunds", "net", "disputes", "adjustments")
 
@@ -35,7 +40,7 @@ class Line:
     """A settlement line, what it moves, why it is in this window, and the sums up to it."""
 
     line_id: str
-    order_id: str
+    order_id: str | None
     kind: str
     event_at: datetime
     event_at_local: str
@@ -54,7 +59,8 @@ class Line:
 
 @dataclass(frozen=True)
 class CarryIn:
-    """What came into a window: the cash of the windows before, less the payouts that had taken theirs.
+    """What came into a window: the cash of the windows before, less the payouts that had taken theirs, and
+    with the money that had been sent back for it (`recovered`), which is no line of any window.
 
     `changed_since` is what of the row's carry_in they do not explain: a payout that changed while the
     row was made. It is zero otherwise.
@@ -62,13 +68,18 @@ class CarryIn:
 
     cash_before: list[Row]
     payouts: list[Row]
+    recovered: list[Row]
     carry_in: Decimal
     changed_since: Decimal
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """Why a seller's row of one currency comes to what it comes to."""
+    """Why a seller's row of one currency comes to what it comes to.
+
+    `debts` are those of adjustments that the balance had not settled before this window, with what it settles
+    of each; `waiting` are obligations that are in no window by now.
+    """
 
     row: Row
     lines: list[Line]
@@ -77,8 +88,25 @@ class Explanation:
     balance: Decimal
     payable: str
     payout: Row | None
+    executions: list[Row]
+    decisions: list[Row]
+    debts: list[Row]
+    waiting: list[Row]
     breaks: list[Row]
     unsettled: list[Row]
+
+    @property
+    def uncovered(self) -> Decimal | None:
+        """What the debts leave open beside the debt that the frozen balance has room for: zero.
+
+        The balance settles what it can, oldest first; None before that happens.
+        """
+        if not self.row["frozen_at"]:
+            return None
+        still_open = sum((debt["open"] for debt in self.debts), ZERO)
+        owed = sum((debt["amount"] - debt["settled_before"] for debt in self.debts), ZERO)
+        below_zero: Decimal = max(ZERO, -self.row["payable"] - self.row["carry_out"])
+        return still_open - min(owed, below_zero)
 
 
 @dataclass(frozen=True)
@@ -100,8 +128,14 @@ class Explained:
         }
 
     def check(self) -> None:
-        """Raise WeekcloseError when a row is not what its lines add up to."""
+        """Raise WeekcloseError when a row is not what its lines add up to, or leaves other debts open."""
         for explained in self.currencies:
+            if explained.uncovered:
+                raise WeekcloseError(
+                    f"seller {shown(self.seller.seller_id)}, window {self.payout_window}, "
+                    f"{explained.row['currency']}: the debts of its adjustments are off by "
+                    f"{explained.uncovered:,} from what its balance leaves open"
+                )
             for name, total in explained.totals.items():
                 if total != explained.row[name]:
                     raise WeekcloseError(
@@ -123,7 +157,7 @@ def explain(conn: Connection[Any], seller_id: str, text: str) -> Explained:
     facts = read(conn, "explain_window", window=window)[0]
     found = {
         name: read(conn, f"explain_{name}", seller=seller.seller_id, window=window)
-        for name in ("lines", "payouts", "breaks", "unsettled")
+        for name in (*("lines", "payouts", "executions", "decisions", "obligations", "breaks", "unsettled"),)
     }
     terms = read(conn, "explain_terms", seller=seller.seller_id)
     return Explained(
@@ -154,6 +188,8 @@ def _explanation(
     reserve_days = dates.reserve_days if facts["reserve_days"] is None else facts["reserve_days"]
     lines = list(_lines(same["lines"], row, dates, reserve_days))
     balance = cash(row) + row["carry_in"]
+    payout = same["payouts"][0] if same["payouts"] else None
+    number = payout["payout_number"] if payout else None
     return Explanation(
         row=row,
         lines=lines,
@@ -161,7 +197,15 @@ def _explanation(
         carry_in=_carry_in(conn, row, facts["frozen_at"] or dates.built_at),
         balance=balance,
         payable=_payable_in_words(row, balance, seller, terms, facts, dates),
-        payout=same["payouts"][0] if same["payouts"] else None,
+        payout=payout,
+        executions=[done for done in same["executions"] if done["payout_number"] == number],
+        decisions=[taken for taken in same["decisions"] if taken["payout_number"] == number],
+        debts=[
+            owed | {"open": owed["amount"] - owed["settled_before"] - owed["settled_here"]}
+            for owed in same["obligations"]
+            if owed["payout_window"]
+        ],
+        waiting=[owed for owed in same["obligations"] if not owed["payout_window"]],
         breaks=same["breaks"],
         unsettled=same["unsettled"],
     )
@@ -183,6 +227,8 @@ def _lines(entries: Iterable[Row], row: Row, dates: Calendar, reserve_days: int)
 
 def _why(entry: Row, row: Row, dates: Calendar, reserve_days: int) -> str:
     """Why a line is in its row's window, as sentences."""
+    if entry["kind"] == "adjustment":
+        return _why_adjusted(entry, row)
     told = _home(entry, row, dates, reserve_days)
     if entry["is_late"]:
         told += f" {_lateness(entry, dates)} So it is in the first window that was open then."
@@ -193,6 +239,28 @@ def _why(entry: Row, row: Row, dates: Calendar, reserve_days: int) -> str:
         )
     if entry["kind"] == "refund" and entry["disputes"]:
         told += f" What the dispute took shrinks by {-entry['disputes']:,}: nothing is taken twice."
+    return told
+
+
+def _why_adjusted(entry: Row, row: Row) -> str:
+    note = f" ({shown(entry['note'])})" if entry["note"] else ""
+    cause = ""
+    if entry["source_id"]:
+        source = "" if entry["source"] == "manual" else f" (a {entry['source']})"
+        cause = f" It is because of {shown(entry['source_id'])}{source}."
+    approved = (
+        f"approved by {shown(entry['approved_by'])}" if entry["approved_by"] else "approved by the policy"
+    )
+    told = (
+        f"A {CLASSES[entry['class']]}: {shown(entry['reason'])}{note}.{cause} "
+        f"Proposed by {shown(entry['proposed_by'])}, {approved}."
+    )
+    for deviation in entry["deviations"]:
+        told += f" Exception: {shown(deviation)}."
+    if entry["proposed_for"] != row["seller_id"]:
+        told += f" It was proposed for seller {shown(entry['proposed_for'])}."
+    if entry["proposed_amount"] != abs(entry["adjustments"]):
+        told += f" Proposed were {entry['proposed_amount']:,}."
     return told
 
 
@@ -225,13 +293,15 @@ def _lateness(entry: Row, dates: Calendar) -> str:
 
 def _carry_in(conn: Connection[Any], row: Row, made_at: datetime) -> CarryIn:
     if row["status"] == "before_start":
-        return CarryIn([], [], ZERO, ZERO)
+        return CarryIn([], [], [], ZERO, ZERO)
     who = {"seller": row["seller_id"], "currency": row["currency"], "window": row["payout_window"]}
     cash_before = read(conn, "explain_cash_before", **who)
     payouts = read(conn, "explain_payouts_before", at=made_at, **who)
+    recovered = read(conn, "explain_recovered", seller=row["seller_id"], currency=row["currency"], at=made_at)
     explained = sum((part["cash"] for part in cash_before), ZERO)
+    explained += sum((part["amount"] for part in recovered), ZERO)
     explained -= sum((payout["amount"] for payout in payouts if payout["had_left"]), ZERO)
-    return CarryIn(cash_before, payouts, row["carry_in"], row["carry_in"] - explained)
+    return CarryIn(cash_before, payouts, recovered, row["carry_in"], row["carry_in"] - explained)
 
 
 def _payable_in_words(
@@ -284,7 +354,7 @@ def show_explanation(explained: Explained) -> None:
         print(
             *_lines_told(currency.lines), *_sums_told(currency), *_carry_in_told(currency.carry_in), sep="\n"
         )
-        print("", currency.payable, *_payout_stands(currency.payout, dates), sep="\n")
+        print("", currency.payable, *_payout_stands(currency, dates), sep="\n")
         for told in _others_told(currency):
             print(told)
 
@@ -299,7 +369,7 @@ def _lines_told(lines: Sequence[Line]) -> Iterator[str]:
     wide = [max(len(f"{amount:,}") for amount in column) for column in zip(*amounts, strict=True)]
     for line, row in zip(lines, amounts, strict=True):
         step, net, so_far = (f"{amount:>{width},}" for amount, width in zip(row, wide, strict=True))
-        order = "" if line.kind == "sale" else f" of order {shown(line.order_id)}"
+        order = f" of order {shown(line.order_id)}" if line.order_id and line.kind != "sale" else ""
         yield f"  {line.event_at_local}  {step}  net {net}  cash {so_far}  {shown(line.line_id)}{order}"
         parts = [
             f"{name} {value:,}"
@@ -332,7 +402,7 @@ def _sums_told(currency: Explanation) -> Iterator[str]:
 
 
 def _carry_in_told(carried: CarryIn) -> Iterator[str]:
-    if not carried.cash_before and not carried.payouts and not carried.changed_since:
+    if not (carried.cash_before or carried.payouts or carried.recovered or carried.changed_since):
         return
     entries = [
         (
@@ -346,6 +416,13 @@ def _carry_in_told(carried: CarryIn) -> Iterator[str]:
     entries += [(f"- {_payout_told(payout)}", payout["amount"]) for payout in left[:PAYOUTS_SHOWN]]
     if older := left[PAYOUTS_SHOWN:]:
         entries.append((f"- {len(older):,} payouts before", sum((row["amount"] for row in older), ZERO)))
+    entries += [
+        (
+            f"+ money that came for {part['adjustment_number']}, {shown(part['money_reference'])}",
+            part["amount"],
+        )
+        for part in carried.recovered
+    ]
     if carried.changed_since:
         entries.append(("+ payouts that changed while this was computed", carried.changed_since))
     entries.append(("= carried in", carried.carry_in))
@@ -370,8 +447,9 @@ def _payout_told(payout: Row) -> str:
     return f"{number} of window {payout['payout_window']}, {payout['status'].replace('_', ' ')}{since}"
 
 
-def _payout_stands(payout: Row | None, dates: Calendar) -> Iterator[str]:
-    """The payout's way through batch and rail, as far as it has come."""
+def _payout_stands(currency: Explanation, dates: Calendar) -> Iterator[str]:
+    """The payout's way through batch and rail or a person's hand, as far as it has come."""
+    payout = currency.payout
     if payout is None:
         return
     yield ""
@@ -383,19 +461,45 @@ def _payout_stands(payout: Row | None, dates: Calendar) -> Iterator[str]:
         receipt = f", receipt {shown(payout['rail_batch_id'])}" if payout["rail_batch_id"] else ""
         through = f"{payout['batch_state']} through rail {payout['batch_rail']}"
         yield f"  with batch {payout['batch_id']}, {through}{receipt}"
-    if payout["rail_status"]:
+    if payout["rail"] == BY_HAND:
+        if payout["status"] == "submitted":
+            command = f"weekclose execute {payout['payout_number']} --reference R --amount A --proof FILE"
+            yield f"  a person pays it: {command}"
+    elif payout["rail_status"]:
         word = f"{payout['rail_status']}{', finally' if payout['rail_is_final'] else ''}"
         amount = "" if payout["rail_amount"] == payout["amount"] else f", of {payout['rail_amount']:,}"
         yield f"  the rail's last word, asked {dates.local(payout['asked_at'])}: {word}{amount}"
     elif payout["batch_id"]:
         yield "  the rail has not been asked about it yet"
-    if payout["external_reference"]:
+    if payout["external_reference"] and not currency.executions:
         yield f"  the rail's reference {shown(payout['external_reference'])}"
     if why := payout["failure_reason"] or payout["failure_code"]:
-        yield f"  the rail's reason: {shown(why)}"
+        yield f"  the reason: {shown(why)}"
     if payout["waiting_events"]:
         verdicts = ", ".join(verdict.replace("_", " ") for verdict in payout["waiting_events"])
         yield f"  events that wait for weekclose reconcile: {verdicts}"
+    yield from _executions_told(currency, dates)
+    if payout["status"] == "awaiting_reconciliation":
+        yield f"  a person decides: weekclose resolve {payout['payout_number']} accept or retry, with --note"
+
+
+def _executions_told(currency: Explanation, dates: Calendar) -> Iterator[str]:
+    for done in currency.executions:
+        by = "by the rail" if done["source"] == "rail" else f"by hand, by {shown(done['noted_by'])}"
+        note = f" ({shown(done['note'])})" if done["note"] else ""
+        yield (
+            f"  {done['amount']:,} left on {dates.local(done['executed_at'])} {by}, reference "
+            f"{shown(done['external_reference'])}{note}; proved by {shown(done['proof'], LONGEST_PROOF)}"
+        )
+    for taken in currency.decisions:
+        decision = {"accept": "accepted as it left", "retry": "to be paid again"}.get(
+            taken["decision"], taken["decision"]
+        )
+        follows = f"; {taken['adjustment_number']} follows" if taken["adjustment_number"] else ""
+        yield (
+            f"  {decision} by {shown(taken['decided_by'])} on {dates.local(taken['decided_at'])}: "
+            f"{shown(taken['note'])}{follows}"
+        )
 
 
 BREAKS_IN_WORDS = {
@@ -405,13 +509,14 @@ BREAKS_IN_WORDS = {
     "not_as_frozen": "pays {actual}; frozen as payable is {expected}",
     "not_as_booked": "is of {actual}; of that the ledger has {expected} where it should be",
     "paid_twice": "is of {actual}; with more than one batch the rail has paid {expected}",
-    "other_amount": "is of {actual}; the rail has it with {expected}",
+    "other_amount": "is of {actual}; what left is {expected}",
     "late_completion": "had been taken back; the rail has paid {expected} after all",
     "undecided": "is of {actual}; the rail shows no payment, a person has to decide",
     "paid_by_rail_alone": "is not paid in the books; the rail has paid {expected}",
     "paid_in_books_alone": "is paid in the books with {actual}; the rail shows no payment",
     "unknown_to_rail": "is of {actual}; the rail does not show it in its batch",
     "unanswered": "is of {actual}; the rail has given no answer for three days",
+    "unexecuted": "is of {actual}; nobody has paid it by hand for three days",
     "event_other_amount": "is about {expected}; the payout is of {actual}",
     "event_not_submitted": "says that {expected} was paid; the payout has not gone out",
     "event_waiting": "waits for weekclose reconcile",
@@ -419,6 +524,22 @@ BREAKS_IN_WORDS = {
 
 
 def _others_told(currency: Explanation) -> Iterator[str]:
+    if currency.debts:
+        yield ""
+        yield "Debts of adjustments, and what of each is settled"
+    for debt in currency.debts:
+        before = f"{debt['settled_before']:,} settled before, " if debt["settled_before"] else ""
+        here = "" if not currency.row["frozen_at"] else f"{debt['settled_here']:,} by this window, "
+        yield (
+            f"  {debt['adjustment_number']} of window {debt['payout_window']}, {debt['amount']:,} "
+            f"({shown(debt['reason'])}): {before}{here}{debt['open']:,} open"
+        )
+    if currency.waiting:
+        yield ""
+        yield "Obligations that are in no window yet"
+    for owed in currency.waiting:
+        what = f"{CLASSES[owed['class']]} of {owed['amount']:,} ({shown(owed['reason'])})"
+        yield f"  {owed['adjustment_number']}, {what}: {adjustment_step(owed)}"
     if currency.breaks:
         yield ""
         yield "Breaks: what another record says"

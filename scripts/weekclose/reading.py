@@ -1,5 +1,6 @@
 """What the answers share: one snapshot of the database, the calendar of its last build, sellers, words."""
 
+import shlex
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from weekclose.database import statement
 from weekclose.errors import NothingToDo, UsageError
 from weekclose.feeds import printable
 from weekclose.policy import WEEKDAYS
+from weekclose.rails.protocol import BY_HAND
 from weekclose.refusals import refusals
 
 Row = dict[str, Any]
@@ -33,6 +35,14 @@ BLOCK_REASONS = {
     "currency_mismatch": "the seller is settled in another currency",
     "wallet_recently_changed": "the wallet was changed too shortly before the window was due",
     "on_hold": "a person put it on hold",
+    "exception_pending": "an exception of one of its adjustments is not decided yet",
+}
+
+CLASSES = {
+    "carry_forward_deduction": "deduction",
+    "carry_forward_credit": "credit",
+    "gross_invoice_fee": "invoiced fee",
+    "manual_cash_recovery": "cash recovery",
 }
 
 
@@ -169,6 +179,35 @@ def reasons_in_words(reasons: Sequence[str]) -> str:
     return "; ".join(BLOCK_REASONS.get(reason, shown(reason)) for reason in reasons)
 
 
+def adjustment_step(owed: Mapping[str, Any]) -> str:
+    """What an obligation outside of the windows waits for, with the command that brings it on."""
+    number = owed["adjustment_number"]
+    if owed["open_exception"]:
+        return exception_step(owed)
+    if owed["status"] == "proposed":
+        whose = f"--seller {quoted(owed['seller_id'])} --currency {owed['currency']}"
+        return f"waits to be selected: weekclose adjust apply {number} {whose}"
+    if owed["status"] == "applied":
+        return f"waits for the money: weekclose adjust settle {number} --reference ''"
+    if owed["not_before"]:
+        return f"is deferred to window {owed['not_before']}"
+    return "enters with the next freeze"
+
+
+def exception_step(wish: Mapping[str, Any]) -> str:
+    """What an open exception wishes, and how another person decides it."""
+    wished = wish["deviation"].replace("_", " ")
+    to = f" {shown(str(wish['deviation_to']))}" if wish["deviation_to"] else ""
+    asked = f"{shown(wish['requested_by'])} asks for: {wished}{to}"
+    decide = f"weekclose exception approve {wish['open_exception']} --reason ''"
+    return f"{asked}. Another person decides: {decide}, or reject"
+
+
+def quoted(text: str) -> str:
+    """Somebody else's text as one word of a command, as far as a terminal can show it."""
+    return shlex.quote(shown(text))
+
+
 def cash(amounts: Mapping[str, Decimal]) -> Decimal:
     """What a line or a row moves: net, less what disputes hold back, plus corrections."""
     return (
@@ -179,6 +218,8 @@ def cash(amounts: Mapping[str, Decimal]) -> Decimal:
 def state_in_words(row: Mapping[str, Any]) -> str:
     """What became of a row's money, as a sentence."""
     failure = f" ({shown(row['failure_reason'])})" if row["failure_reason"] else ""
+    if row["status"] == "submitted" and row["rail"] == BY_HAND:
+        return "Submitted: no rail pays it, a person does."
     return {
         "before_start": "Before start: settled elsewhere, before settlement began here.",
         "pending": "Pending: its reserve is open, nothing is payable yet.",
@@ -187,9 +228,10 @@ def state_in_words(row: Mapping[str, Any]) -> str:
         "carried_forward": "Carried forward: there is nothing to pay out, the balance passes on.",
         "submitted": "Submitted: handed to the payment rail, which has not answered yet.",
         "paid": "Paid.",
+        "reversed": "Reversed: it was paid, and should not have been. An adjustment says who owes whom.",
         "failed": f"Failed: the payment rail did not pay{failure}. The money is back in the balance.",
         "returned": f"Returned: it came back after it was paid{failure}. The money is back in the balance.",
-        "awaiting_reconciliation": "Awaiting reconciliation: rail and books disagree, a person decides.",
+        "awaiting_reconciliation": "Awaiting reconciliation: a person decides what is true of it.",
     }[row["status"]]
 
 

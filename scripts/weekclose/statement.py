@@ -1,7 +1,7 @@
 """The seller's receipt for a window: it visibly adds up, or it is not printed."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
@@ -11,6 +11,7 @@ from psycopg import Connection
 
 from weekclose.errors import WeekcloseError
 from weekclose.export import CsvFile
+from weekclose.rails.protocol import BY_HAND
 from weekclose.reading import (
     ZERO,
     Calendar,
@@ -36,16 +37,18 @@ DESCRIPTIONS = {
     "refund": "Refund {source}",
     "dispute_opened": "Dispute {source} opened, held back",
     "dispute_closed": "Dispute {source} closed, released",
+    "adjustment": "Adjustment: {reason}",
 }
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One event of an order as the seller sees it: what he gets is positive, what he gives is negative."""
+    """One event of an order, or an adjustment, as the seller sees it: what he gets is positive, what he gives
+    is negative."""
 
     date: date
     kind: str
-    order_id: str
+    order_id: str | None
     source_id: str
     description: str
     gross: Decimal
@@ -67,13 +70,39 @@ class Balances:
 
 
 @dataclass(frozen=True)
+class Execution:
+    """A transfer that really left for the payout."""
+
+    external_reference: str
+    amount: Decimal
+    executed_at: datetime
+
+
+@dataclass(frozen=True)
+class Obligation:
+    """What the seller still owes (negative) or is owed beside his sales, by now, and how it will be settled.
+
+    `open_amount` is what of `amount` is not settled yet; both are signed. The reason is for the seller; the
+    note, and who did what, are not.
+    """
+
+    adjustment_number: str
+    reason: str
+    amount: Decimal
+    open_amount: Decimal
+    how: str
+
+
+@dataclass(frozen=True)
 class Statement:
     """A seller's window in one currency; `opening` plus the entries is `payout` plus `closing`.
 
     Dates are days in the settlement time zone, `last_day` is the window's seventh. A window before
     settlement began was paid elsewhere: its payout is what its entries add up to, without a number.
     `external_reference` is the rail's name for the payment, as it stands in the seller's own books;
-    `came_back_at` is when a payout failed or was returned.
+    `came_back_at` is when a payout failed or was returned, `reversed_at` when it turned out to be wrong, and
+    `followed_by` names the adjustments that are because of it. `executions` are what really left,
+    `obligations` what is open beside the sales by now.
     """
 
     seller_id: str
@@ -91,6 +120,9 @@ class Statement:
     submitted_at: datetime | None
     paid_at: datetime | None
     came_back_at: datetime | None
+    reversed_at: datetime | None
+    executions: list[Execution]
+    followed_by: list[str]
     dispute_window_closes_at: datetime
     opening: Decimal
     entries: list[Entry]
@@ -98,7 +130,28 @@ class Statement:
     payout: Decimal
     closing: Decimal
     balances: Balances
+    obligations: list[Obligation]
     as_of: datetime
+
+    @property
+    def way(self) -> str:
+        """The rail as a seller knows it; empty without one."""
+        return "hand" if self.rail == BY_HAND else self.rail or ""
+
+    @property
+    def columns(self) -> list[str]:
+        """The amounts that its entries have: adjustments only where there are some."""
+        return [
+            name
+            for name in AMOUNTS
+            if name != "adjustments" or any(entry.adjustments for entry in self.entries)
+        ]
+
+    @property
+    def paid_otherwise(self) -> list[Execution]:
+        """The executions, when what left is not what the payout promised."""
+        promised = [each.amount == self.payout for each in self.executions]
+        return [] if promised in ([], [True]) else self.executions
 
 
 def statements(conn: Connection[Any], seller_id: str, text: str) -> list[Statement]:
@@ -112,7 +165,10 @@ def statements(conn: Connection[Any], seller_id: str, text: str) -> list[Stateme
     seller, rows = seller_rows(conn, seller_id, window)
     lines = read(conn, "statement_lines", seller=seller.seller_id, window=window)
     payouts = read(conn, "statement_payouts", seller=seller.seller_id, window=window)
-    balances = read(conn, "statement_balances", seller=seller.seller_id)
+    balances, adjustments, executions = (
+        read(conn, f"statement_{name}", seller=seller.seller_id)
+        for name in ("balances", "adjustments", "executions")
+    )
     made = [
         _statement(
             row,
@@ -121,6 +177,8 @@ def statements(conn: Connection[Any], seller_id: str, text: str) -> list[Stateme
             [line for line in lines if line["currency"] == row["currency"]],
             _of_currency(payouts, row),
             _of_currency(balances, row),
+            [owed for owed in adjustments if owed["currency"] == row["currency"]],
+            [done for done in executions if done["payout_number"] == row["payout_number"]],
         )
         for row in rows
     ]
@@ -134,9 +192,17 @@ def _of_currency(found: Sequence[Row], row: Row) -> Row:
 
 
 def _statement(
-    row: Row, seller: Seller, dates: Calendar, lines: Sequence[Row], payout: Row, balances: Row
+    row: Row,
+    seller: Seller,
+    dates: Calendar,
+    lines: Sequence[Row],
+    payout: Row,
+    balances: Row,
+    adjustments: Sequence[Row],
+    executions: Sequence[Row],
 ) -> Statement:
-    entries = [_entry(line, dates) for line in lines]
+    reasons = {owed["adjustment_number"]: owed["reason"] for owed in adjustments}
+    entries = [_entry(line, reasons, dates) for line in lines]
     is_history = row["status"] == "before_start"
     row = row | {"failure_reason": payout.get("failure_reason")}
     return Statement(
@@ -155,6 +221,15 @@ def _statement(
         submitted_at=payout.get("submitted_at"),
         paid_at=payout.get("paid_at"),
         came_back_at=payout.get("came_back_at"),
+        reversed_at=payout.get("reversed_at"),
+        executions=[
+            Execution(done["external_reference"], done["amount"], done["executed_at"]) for done in executions
+        ],
+        followed_by=[
+            owed["adjustment_number"]
+            for owed in adjustments
+            if row["payout_number"] and owed["source_id"] == row["payout_number"]
+        ],
         dispute_window_closes_at=row["reserve_closes_at"],
         opening=row["carry_in"],
         entries=entries,
@@ -169,13 +244,39 @@ def _statement(
             in_transit=balances.get("in_transit", ZERO),
             reserve_closes_at=balances.get("reserve_closes_at"),
         ),
+        obligations=[_obligation(owed) for owed in adjustments if owed["status"] != "settled"],
         as_of=dates.as_of,
     )
 
 
-def _entry(line: Row, dates: Calendar) -> Entry:
+def _obligation(owed: Row) -> Obligation:
+    sign = 1 if owed["direction"] == "credit" else -1
+    if owed["is_undecided"]:
+        how = "is being looked at"
+    elif owed["payout_window"]:
+        how = f"in your balance since {owed['payout_window']}; your sales settle it"
+    elif owed["class"] == "gross_invoice_fee":
+        how = f"to be paid by invoice {owed['invoice_reference']}"
+    elif owed["class"] == "manual_cash_recovery":
+        how = "to be sent back by you"
+    elif owed["not_before"]:
+        how = f"enters your balance with the window of {owed['not_before']}"
+    else:
+        how = "enters your balance with the next window that closes"
+    return Obligation(
+        adjustment_number=owed["adjustment_number"],
+        reason=owed["reason"],
+        amount=sign * owed["amount"],
+        open_amount=sign * (owed["amount"] - owed["settled_amount"]),
+        how=how,
+    )
+
+
+def _entry(line: Row, reasons: Mapping[str, str], dates: Calendar) -> Entry:
     source = line["line_id"].partition(":")[2]
-    description = DESCRIPTIONS.get(line["kind"], "{source}").format(source=source)
+    description = DESCRIPTIONS.get(line["kind"], "{source}").format(
+        source=source, reason=reasons.get(source, source)
+    )
     if line["kind"] == "refund" and line["disputes"]:
         description += ", held back less for the dispute"
     if line["is_late"]:
@@ -227,14 +328,20 @@ def receipt(made: Statement, dates: Calendar) -> list[str]:
         *_settlement(made),
         "",
         *_balances(made, dates),
+        *_obligations(made),
     ]
 
 
 def _heading(made: Statement, dates: Calendar) -> Iterator[str]:
     yield f"Statement for {made.payout_window} to {made.last_day}, days in {dates.zone.key}"
     name = f" ({shown(made.display_name)})" if made.display_name else ""
-    way = " to ".join(part for part in (made.rail or "", shown(made.destination)) if part)
+    way = " to ".join(part for part in (made.way, shown(made.destination)) if part)
     came_back = "Returned" if made.status == "returned" else "Failed"
+    left = (
+        f"{each.amount:,} {made.currency} on {dates.local(each.executed_at)}, reference "
+        f"{shown(each.external_reference)}"
+        for each in made.paid_otherwise
+    )
     for label, value in (
         ("Seller", shown(made.seller_id) + name),
         ("Currency", made.currency),
@@ -243,7 +350,10 @@ def _heading(made: Statement, dates: Calendar) -> Iterator[str]:
         ("Submitted", made.submitted_at and dates.local(made.submitted_at)),
         ("Paid", made.paid_at and dates.local(made.paid_at)),
         (came_back, made.came_back_at and dates.local(made.came_back_at)),
+        ("Reversed", made.reversed_at and dates.local(made.reversed_at)),
         ("Reference", made.external_reference and shown(made.external_reference)),
+        *(("Left", each) for each in left),
+        ("Follows", ", ".join(made.followed_by)),
         ("Disputes", _dispute_window(made, dates)),
     ):
         if value:
@@ -261,10 +371,14 @@ def _entries_table(made: Statement) -> list[str]:
     """A table whose rows add up across and whose columns add up down; a zero is left empty."""
     if not made.entries:
         return ["Nothing happened in this window."]
-    columns = [name for name in AMOUNTS if name != "adjustments" or made.totals[name]]
+    columns = made.columns
     header = ["date", "order", "description", *columns, "amount"]
     body = [
-        [str(entry.date), shown(entry.order_id), shown(entry.description, LONGEST_DESCRIPTION)]
+        [
+            str(entry.date),
+            shown(entry.order_id or entry.source_id),
+            shown(entry.description, LONGEST_DESCRIPTION),
+        ]
         + [f"{getattr(entry, name):,}" if getattr(entry, name) else "" for name in columns]
         + [f"{entry.amount:,}"]
         for entry in made.entries
@@ -315,21 +429,40 @@ def _balances(made: Statement, dates: Calendar) -> list[str]:
     ]
 
 
+def _obligations(made: Statement) -> Iterator[str]:
+    """What of the adjustments is open by now."""
+    if not made.obligations:
+        return
+    yield ""
+    yield "Open obligations; what you owe is negative"
+    for owed in made.obligations:
+        of = "" if owed.open_amount == owed.amount else f" of {owed.amount:,}"
+        yield (
+            f"  {owed.adjustment_number}, {shown(owed.reason, LONGEST_DESCRIPTION)}: "
+            f"{owed.open_amount:,}{of}, {shown(owed.how, LONGEST_DESCRIPTION)}"
+        )
+
+
 CSV_COLUMNS = (
     *("seller_id", "payout_window", "currency", "date", "kind", "order_id", "source_id", "description"),
     *("gross", "fees", "refunds", "disputes", "adjustments", "amount", "balance"),
     *("payout_number", "external_reference", "status", "failure_reason", "rail", "destination"),
     *("submitted_at", "paid_at", "came_back_at", "dispute_window_closes_at"),
+    *("executed_amount", "executed_at", "reversed_at"),
 )
 
-PAYOUT_FACTS = CSV_COLUMNS[CSV_COLUMNS.index("payout_number") : CSV_COLUMNS.index("came_back_at") + 1]
+PAYOUT_FACTS = (
+    *CSV_COLUMNS[CSV_COLUMNS.index("payout_number") : CSV_COLUMNS.index("came_back_at") + 1],
+    "reversed_at",
+)
 
 
 def write_csv(made: Sequence[Statement]) -> None:
     """Print the statements as CSV: the amounts of a currency add up to what is carried forward.
 
     One row per line: `opening`, each event by its kind, `payout`, `carried_forward`, then, without an amount,
-    the seller's balances by now: `pending`, `available`, `in_transit`. Instants are UTC.
+    each `execution` of the payout and the seller's balances by now: `pending`, `available`, `in_transit`, and
+    each open `obligation`. Instants are UTC.
     """
     file = CsvFile(sys.stdout.buffer)
     file.write_row(CSV_COLUMNS)
@@ -358,6 +491,21 @@ def _csv_rows(made: Statement) -> Iterator[dict[str, object]]:
         "balance": balance,
     } | {name: getattr(made, name) for name in PAYOUT_FACTS}
     yield {"kind": "carried_forward", "balance": made.closing}
+    for done in made.executions:
+        yield {
+            "kind": "execution",
+            "payout_number": made.payout_number,
+            "external_reference": done.external_reference,
+            "executed_amount": done.amount,
+            "executed_at": done.executed_at,
+        }
     yield {"kind": "pending", "balance": made.balances.pending}
     yield {"kind": "available", "balance": made.balances.available}
     yield {"kind": "in_transit", "balance": made.balances.in_transit}
+    for owed in made.obligations:
+        yield {
+            "kind": "obligation",
+            "source_id": owed.adjustment_number,
+            "description": f"{owed.reason}; {owed.how}",
+            "balance": owed.open_amount,
+        }

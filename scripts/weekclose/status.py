@@ -15,6 +15,7 @@ from weekclose.reading import (
     Calendar,
     Row,
     calendar,
+    exception_step,
     is_built,
     parse_window,
     read,
@@ -27,6 +28,7 @@ ROWS_SHOWN = 20
 DIGEST_SHOWN = 12
 LONGEST_MESSAGE = 300
 OFFENDERS_SHOWN = 5
+STEPS_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,9 @@ class Status:
     """Where the weeks stand, oldest window first.
 
     `amounts` are per window, currency and status, `payouts` say where the frozen payables of a window and
-    currency are by now, `events` what the rail's events wait for, and `breaks` count by owner what is open.
+    currency are by now, `adjustments` what enters the windows beside the sales, `exceptions` what of it
+    somebody has to decide, `waiting` the payouts that wait for a person, `events` what the rail's events wait
+    for, and `breaks` count by owner what is open.
     Asked for one, `payout_window`, `amounts` are per currency, status and rail, and `not_paid` and `breaks`
     are its own, one by one. Before the first build there is no calendar.
     """
@@ -45,6 +49,9 @@ class Status:
     windows: list[Row]
     amounts: list[Row]
     payouts: list[Row]
+    adjustments: list[Row]
+    exceptions: list[Row]
+    waiting: list[Row]
     events: list[Row]
     not_paid: list[Row]
     breaks: list[Row]
@@ -64,7 +71,7 @@ def status(conn: Connection[Any], text: str | None = None) -> Status:
     nothing to tell, with what to do.
     """
     if not is_built(conn) and (failed := _last_run(conn)):
-        return Status(None, None, failed, [], [], [], [], [], [], _run_steps(failed))
+        return Status(None, None, failed, [], [], [], [], [], [], [], [], [], _run_steps(failed))
     dates = calendar(conn)
     if text is not None:
         return _status_of(conn, parse_window(text, dates), dates)
@@ -72,6 +79,8 @@ def status(conn: Connection[Any], text: str | None = None) -> Status:
     windows = _windows(conn, dates, None, FROZEN_SHOWN)
     shown_windows = [row["payout_window"] for row in windows]
     payouts, events = _payouts(conn, windows), read(conn, "waiting_events", window=None)
+    exceptions = read(conn, "status_exceptions", window=None)
+    waiting = read(conn, "status_waiting", window=None)
     return Status(
         payout_window=None,
         calendar=dates,
@@ -79,6 +88,9 @@ def status(conn: Connection[Any], text: str | None = None) -> Status:
         windows=windows,
         amounts=read(conn, "status_money", windows=shown_windows),
         payouts=payouts,
+        adjustments=read(conn, "status_adjustments", windows=shown_windows),
+        exceptions=exceptions,
+        waiting=waiting,
         events=events,
         not_paid=[],
         breaks=read(conn, "status_break_counts"),
@@ -86,6 +98,8 @@ def status(conn: Connection[Any], text: str | None = None) -> Status:
             *_run_steps(last_run),
             *_older_steps(conn, windows),
             *_window_steps(windows, payouts, dates),
+            *_control_steps(exceptions, waiting),
+            *_proposed_steps(conn),
             *_event_steps(events),
         ],
     )
@@ -97,6 +111,8 @@ def _status_of(conn: Connection[Any], window: date, dates: Calendar) -> Status:
     if not windows and not amounts:
         raise NothingToDo(f"window {window} holds nothing: weekclose status names those that do")
     payouts, events = _payouts(conn, windows), read(conn, "waiting_events", window=window)
+    exceptions = read(conn, "status_exceptions", window=window)
+    waiting = read(conn, "status_waiting", window=window)
     return Status(
         payout_window=window,
         calendar=dates,
@@ -104,10 +120,17 @@ def _status_of(conn: Connection[Any], window: date, dates: Calendar) -> Status:
         windows=windows,
         amounts=amounts,
         payouts=payouts,
+        adjustments=read(conn, "status_adjustments", windows=[window]),
+        exceptions=exceptions,
+        waiting=waiting,
         events=events,
         not_paid=read(conn, "status_unpaid", window=window),
         breaks=read(conn, "status_breaks", window=window),
-        next=[*_window_steps(windows, payouts, dates), *_event_steps(events)],
+        next=[
+            *_window_steps(windows, payouts, dates),
+            *_control_steps(exceptions, waiting),
+            *_event_steps(events),
+        ],
     )
 
 
@@ -148,11 +171,6 @@ def _window_steps(windows: Sequence[Row], payouts: Sequence[Row], dates: Calenda
         mine = [each for each in payouts if each["payout_window"] == row["payout_window"]]
         if row["batch_state"]:
             steps.append(_batch_step(row, sum(each["unanswered_count"] for each in mine)))
-        if undecided := sum(each["undecided_count"] for each in mine):
-            steps.append(
-                f"window {row['payout_window']}: rail and books disagree about {undecided:,} of its payouts, "
-                "a person decides: see its breaks"
-            )
     steps += [
         f"window {row['payout_window']} is due and not frozen: run weekclose sunday"
         for row in windows
@@ -170,6 +188,8 @@ def _window_steps(windows: Sequence[Row], payouts: Sequence[Row], dates: Calenda
 
 def _batch_step(row: Row, unanswered: int) -> str:
     window = row["payout_window"]
+    if row["batch_state"] == "submitted" and not unanswered:
+        return ""
     approve = f"weekclose approve {window} --digest {row['content_digest']}, by another person"
     if row["batch_state"] == "frozen" and row["rejection"]:
         return f"window {window}: {_refusal(row)}; hold what cannot be paid, then {approve}"
@@ -182,6 +202,38 @@ def _batch_step(row: Row, unanswered: int) -> str:
         "submitted": f"window {window} is with the rail, which has not answered for {unanswered:,} of its "
         f"payouts: run weekclose reconcile {window}",
     }.get(row["batch_state"], "")
+
+
+def _control_steps(exceptions: Sequence[Row], waiting: Sequence[Row]) -> Iterator[str]:
+    """What a person has to decide or to pay, each with its command."""
+    for wish in exceptions[:STEPS_SHOWN]:
+        yield f"{wish['adjustment_number']}: {exception_step(wish)}"
+    if len(exceptions) > STEPS_SHOWN:
+        yield f"{len(exceptions) - STEPS_SHOWN:,} more exceptions wait: weekclose exception list"
+    for status, told, command in (
+        (
+            "awaiting_reconciliation",
+            "left otherwise than promised, a person decides",
+            "weekclose resolve {number} accept or retry, with --note",
+        ),
+        (
+            "submitted",
+            "is paid by hand",
+            "weekclose execute {number} --reference R --amount {amount} --proof FILE",
+        ),
+    ):
+        mine = [row for row in waiting if row["status"] == status]
+        for row in mine[:STEPS_SHOWN]:
+            named = command.format(number=row["payout_number"], amount=row["amount"])
+            yield f"window {row['payout_window']}: {row['payout_number']} {told}: {named}"
+        if len(mine) > STEPS_SHOWN:
+            yield f"{len(mine) - STEPS_SHOWN:,} more payouts like that are listed above"
+
+
+def _proposed_steps(conn: Connection[Any]) -> Iterator[str]:
+    if count := read(conn, "status_proposed")[0]["adjustments"]:
+        what = "1 adjustment waits" if count == 1 else f"{count:,} adjustments wait"
+        yield f"{what} to be selected or cancelled: weekclose adjust list --status proposed"
 
 
 def _refusal(row: Row) -> str:
@@ -216,7 +268,8 @@ def _quiet_seconds(rail: str) -> int:
         "halfin": HalfinRail.max_processing_seconds,
         "paypal": PayPalRail.max_processing_seconds,
     }
-    return usual[rail] if own is None else own
+    # Nothing that a person pays is inside any rail.
+    return usual.get(rail, 0) if own is None else own
 
 
 # What no look-up changes.
@@ -249,6 +302,9 @@ def show_status(found: Status) -> None:
             print(*_window_told(window, found.calendar), sep="\n")
         _show("Amounts", found.amounts)
         _show("Frozen payables, and where they are", found.payouts)
+        _show("Adjustments", found.adjustments)
+    _show("Open exceptions", [_told(row) for row in found.exceptions[:ROWS_SHOWN]])
+    _show("Payouts that wait for a person", found.waiting[:ROWS_SHOWN])
     _show_not_paid(found.not_paid)
     _show("Events of the rail that wait", found.events)
     if found.payout_window is None:
@@ -326,6 +382,11 @@ def _show(title: str, rows: Sequence[Row]) -> None:
         title=title,
     )
     print()
+
+
+def _told(wish: Row) -> Row:
+    """An exception without what its next step says already."""
+    return {name: wish[name] for name in wish if name not in ("deviation_to", "requested_by")}
 
 
 def _cell(value: object) -> object:

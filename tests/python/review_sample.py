@@ -19,6 +19,7 @@ REASONS = {
     "negative": ("Negative balance", "the seller owes: nothing is payable, the debt passes on"),
 }
 EMPTY: dict[str, Any] = {"columns": {}}
+NO_ADJUSTMENTS: dict[str, Any] = {"entered": [], "entered_count": 0, "sums": [], "wishes": [], "open": None}
 
 Columns = dict[str, list[Any]]
 
@@ -52,6 +53,7 @@ def sample(sellers: int = 60, *, lines: int = 120, state: str = "frozen", seed: 
         "figures": {code: _figures(columns, code) for code in codes},
         "statement": {code: _statement(columns, code) for code in codes},
         "exceptions": exceptions,
+        "adjustments": _adjustments(columns),
         "breaks": [],
         "checks": _checks(),
         "rails": _rails(columns),
@@ -94,10 +96,10 @@ def empty() -> dict[str, Any]:
         "command": "weekclose sunday",
     }
     lists = ("sources", "currencies", "breaks", "checks", "rails", "health", "reserve_calendar", "checklist")
-    columns = ("exceptions", "sellers", "lines", "history", "payouts", "events", "ledger")
+    columns = ("exceptions", "sellers", "lines", "history", "payouts", "executions", "events", "ledger")
     objects = ("figures", "statement", "trends", "movers", "bridge", "commands", "carried")
     return (
-        {"page": page, "verdict": verdict, "batch": None}
+        {"page": page, "verdict": verdict, "batch": None, "adjustments": NO_ADJUSTMENTS}
         | {name: [] for name in lists}
         | dict.fromkeys(columns, EMPTY)
         | {name: {} for name in objects}
@@ -186,8 +188,10 @@ def _seller(chance: random.Random, number: int, state: str) -> dict[str, Any]:
     refunds = gross // 5 if chance.random() < 0.06 else 0
     disputes = gross // 3 if chance.random() < 0.02 else 0
     carry_in = chance.choice((10_000, -int(1.5 * gross))) if chance.random() < 0.04 else 0
+    # Fees that were forgotten, and one payout that was too small.
+    adjustments = {11: -1_250, 23: -99_00, 31: 1_000}.get(number % 40, 0)
     net = gross - fees - refunds
-    balance = net - disputes + carry_in
+    balance = net - disputes + adjustments + carry_in
     payable = max(0, balance)
     reason = chance.choice(("manual_review", "seller_inactive")) if chance.random() < 0.01 else ""
     status = "carried_forward" if not payable else "blocked" if reason else _outcome(number, state)
@@ -205,7 +209,7 @@ def _seller(chance: random.Random, number: int, state: str) -> dict[str, Any]:
         "refunds": refunds,
         "net": net,
         "disputes": disputes,
-        "adjustments": 0,
+        "adjustments": adjustments,
         "carry_in": carry_in,
         "payable": payable,
         "carry_out": balance - payable,
@@ -254,7 +258,78 @@ def _lines(chance: random.Random, columns: Columns, many: int) -> dict[str, Any]
             at = time
             for name, value in (entry | shares).items():
                 out[name].append(value)
+        if columns["adjustments"][row]:
+            entry = {
+                "seller": row,
+                "currency": columns["currency"][row],
+                "line_id": f"adjustment:{_number(row)}",
+                "order_id": None,
+                "kind": "adjustment",
+                "event_at": 3_600,
+                "adjustments": columns["adjustments"][row],
+                **dict.fromkeys(("gross", "fees", "refunds", "disputes", "is_late"), 0),
+            }
+            at += 3_600
+            for name in out:
+                out[name].append(entry[name])
     return {"pool": columns["seller_id"], "columns": dict(out)}
+
+
+def _number(row: int) -> str:
+    return f"ADJ{row:07}"
+
+
+def _adjustments(columns: Columns) -> dict[str, Any]:
+    """What the sellers' rows say, one exception about the first of them, and what is open."""
+    rows = [row for row, amount in enumerate(columns["adjustments"]) if amount]
+    rows.sort(key=lambda row: -abs(columns["adjustments"][row]))
+    entered = [
+        {
+            "adjustment_number": _number(row),
+            "seller_id": columns["seller_id"][row],
+            "currency": columns["currency"][row],
+            "class": "credit" if columns["adjustments"][row] > 0 else "deduction",
+            "amount": columns["adjustments"][row],
+            "reason": "the fee of October was forgotten",
+        }
+        for row in rows
+    ]
+    codes = sorted({each["currency"] for each in entered})
+    return {
+        "entered": entered,
+        "entered_count": len(entered),
+        "sums": [{"currency": code, "amount": _sums(columns, code)["adjustments"]} for code in codes],
+        "wishes": [
+            {
+                "exception": 3,
+                "adjustment_number": "ADJ0009999",
+                "seller_id": columns["seller_id"][0],
+                "currency": columns["currency"][0],
+                "class": "credit",
+                "amount": 2_000,
+                "wish": "amount 12.00",
+                "reason": "it was too kind",
+                "requested_by": "olga",
+                "command": "weekclose exception approve 3 --reason ''",
+            }
+        ],
+        "open": [
+            {
+                "currency": "USD",
+                "class": "deduction",
+                "stands": "in the balance",
+                "adjustments": 7,
+                "open": -41_000,
+            },
+            {
+                "currency": "USD",
+                "class": "credit",
+                "stands": "exception open",
+                "adjustments": 1,
+                "open": 2_000,
+            },
+        ],
+    }
 
 
 def _exceptions(columns: Columns) -> dict[str, Any]:
@@ -280,6 +355,7 @@ def _exceptions(columns: Columns) -> dict[str, Any]:
             "reason": keys,
             "reasons": [[key] for key in keys],
             "text": [REASONS[key][1] for key in keys],
+            "command": ["weekclose clear SELLER" if key == "manual_review" else "" for key in keys],
             "amount": [amount for _, _, _, amount in found],
         }
         | {
@@ -338,6 +414,7 @@ def _statement(columns: Columns, code: str) -> list[dict[str, Any]]:
         ("refunds", "Refunds", -sums["refunds"], "part"),
         ("net", "Net", sums["net"], "total"),
         ("disputes", "Disputes held back", -sums["disputes"], "part"),
+        ("adjustments", "Adjustments", sums["adjustments"], "part"),
         ("carry_in", "Carried in", sums["carry_in"], "part"),
         ("balance", "Balance", balance, "total"),
         ("carry_out", "Carried forward", -sums["carry_out"], "part"),
@@ -393,6 +470,7 @@ def _rails(columns: Columns) -> list[dict[str, Any]]:
             "sellers": len(rows),
             "amount": sum(columns["payable"][row] for row in rows),
             "funding": sum(columns["payable"][row] for row in rows if columns["status"][row] != "blocked"),
+            "by_hand": 0,
             "failed_last_week": len(rows) // 12,
             "paid_last_week": len(rows),
         }
@@ -440,7 +518,9 @@ def _movers(columns: Columns, code: str) -> list[dict[str, Any]]:
 
 
 def _bridge(columns: Columns, code: str) -> dict[str, Any]:
-    current = sum(_sums(columns, code)[name] * sign for name, sign in (("net", 1), ("disputes", -1)))
+    current = sum(
+        _sums(columns, code)[name] * sign for name, sign in (("net", 1), ("disputes", -1), ("adjustments", 1))
+    )
     return {
         "previous": current - 11_700,
         "current": current,
@@ -492,6 +572,17 @@ def _after_tuesday(columns: Columns) -> dict[str, Any]:
                 "external_reference": [None] * many,
                 "failure_code": [None] * many,
                 "failure_reason": [None] * many,
+            }
+        },
+        "executions": {
+            "columns": {
+                "payout_number": numbers,
+                "external_reference": [f"TX-{number}" for number in numbers],
+                "amount": amounts,
+                "executed_at": [AS_OF] * many,
+                "source": ["rail"] * many,
+                "noted_by": ["olga"] * many,
+                "sha256": [None] * many,
             }
         },
         "events": {

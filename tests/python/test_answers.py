@@ -5,20 +5,31 @@ import unicodedata
 from collections.abc import Iterator
 from datetime import date, timedelta
 from decimal import Decimal
+from hashlib import sha256
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg import Connection
 
-from closed_weeks import HOSTILE_ID, HOSTILE_NAME
+from closed_weeks import HOSTILE_ID, HOSTILE_NAME, payout_of
 from conftest import RunCommand
+from controls import policy
+from sample_documents import pdf
 from weekclose import status as status_module
+from weekclose.adjustments import Proposal, propose
 from weekclose.database import open_connection
 from weekclose.errors import NothingToDo, UsageError, WeekcloseError
 from weekclose.explain import Explanation, Line, explain, show_explanation
 from weekclose.postgres import Server
-from weekclose.reading import calendar, parse_window, reasons_in_words, shown, snapshot
+from weekclose.reading import (
+    adjustment_step,
+    calendar,
+    parse_window,
+    reasons_in_words,
+    shown,
+    snapshot,
+)
 from weekclose.status import show_status, status
 
 
@@ -189,9 +200,80 @@ def test_payable_in_words(weeks: Connection[Any], seller_id: str, window: str, p
 def test_every_block_reason_has_words() -> None:
     reasons = (
         *("manual_review", "seller_inactive", "no_rail", "invalid_wallet", "currency_mismatch"),
-        *("wallet_recently_changed", "on_hold"),
+        *("wallet_recently_changed", "on_hold", "exception_pending"),
     )
     assert all("_" not in reasons_in_words([reason]) for reason in reasons)
+
+
+def test_an_adjustment_is_a_line_that_says_who_brought_it(weeks: Connection[Any]) -> None:
+    assert line(weeks, "nora", "2026-11-01", "adjustment:ADJ0000003").why == (
+        "A deduction: broken shelf (between us). Proposed by olga, approved by the policy."
+    )
+    over = payout_of(weeks, "mia")
+    assert line(weeks, "mia", "2026-11-01", "adjustment:ADJ0000001").why == (
+        f"A deduction: mismatch of {over} (the bank says 95). It is because of {over} (a mismatch). "
+        "Proposed by rita, approved by the policy."
+    )
+
+
+def test_debts_are_settled_by_the_balance_and_the_rest_stays_open(
+    weeks: Connection[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    debt = "  ADJ0000003 of window 2026-11-01, 50.00 (broken shelf): "
+    assert f"{debt}9.00 by this window, 41.00 open" in printed(weeks, capsys, "nora", "2026-11-01")
+    assert f"{debt}9.00 settled before, 41.00 open" in printed(weeks, capsys, "nora", "2026-11-08")
+
+
+def test_obligations_that_are_in_no_window_say_what_they_wait_for(
+    weeks: Connection[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        "  ADJ0000004, credit of 20.00 (kind words): olga asks for: amount 12.00. Another person decides: "
+        "weekclose exception approve 1 --reason '', or reject"
+    ) in printed(weeks, capsys, "olaf", "2026-11-01")
+    assert (
+        "  ADJ0000005, invoiced fee of 15.00 (photo service): waits for the money: "
+        "weekclose adjust settle ADJ0000005 --reference ''"
+    ) in printed(weeks, capsys, "sven", "2026-11-01")
+
+
+def test_money_that_came_between_the_windows_is_in_the_carry_in(
+    weeks: Connection[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = printed(weeks, capsys, "rosa", "2026-11-01")
+    assert told.splitlines()[(at := told.splitlines().index("Carried in")) + 1 : at + 4] == [
+        "  cash of 1 frozen window, 2026-10-25       -90.00",
+        "  + money that came for ADJ0000006, WIRE-3   90.00",
+        "  = carried in                                0.00",
+    ]
+
+
+def test_a_payout_says_what_left_what_proves_it_and_what_people_decided(
+    weeks: Connection[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    by_hand = printed(weeks, capsys, "paul", "2026-10-25")
+    assert "90.00 left on 2026-11-08 23:00-05:00 by hand, by olga, reference BANK-1; proved by" in by_hand
+    assert sha256(pdf("the bank's letter")).hexdigest() in by_hand
+    assert "reversed for duplicate_payment by rita on " in by_hand
+    assert ": paid in cash before; ADJ0000002 follows" in by_hand
+    accepted = printed(weeks, capsys, "mia", "2026-10-25")
+    assert "  95.00 left on " in accepted and "proved by event " in accepted
+    assert "  accepted as it left by rita on " in accepted
+    waiting = payout_of(weeks, "mia", date(2026, 11, 1))
+    assert f"  a person decides: weekclose resolve {waiting} accept or retry" in (
+        printed(weeks, capsys, "mia", "2026-11-01")
+    )
+    assert "  a person pays it: weekclose execute " in printed(weeks, capsys, "paul", "2026-11-01")
+
+
+def test_debts_that_its_balance_does_not_leave_open_are_said_to_be_wrong(closed_weeks: Server) -> None:
+    with open_connection(closed_weeks) as conn, conn.transaction(force_rollback=True):
+        conn.execute("alter table payouts.adjustment_allocations disable trigger user")
+        conn.execute(
+            "update payouts.adjustment_allocations set amount = 8 where adjustment_number = 'ADJ0000003'"
+        )
+        with pytest.raises(WeekcloseError, match=r"nora, .* the debts of its adjustments are off by 1\.00"):
+            explain(conn, "nora", "2026-11-01").check()
 
 
 def test_breaks_and_what_settles_nothing_stand_with_the_lines(
@@ -256,10 +338,51 @@ def test_status_counts_what_the_windows_hold(closed_weeks: Server, weekclose: Ru
         (row["payout_window"], row["currency"], row["status"], int(row["sellers"]), row["payable"])
         for row in found["amounts"]
     ] == expected
-    assert found["next"][-1] == (
+    assert (
         "window 2026-11-08 is due when its reserve closes, 2026-11-22 00:00-05:00: "
         "the Sunday run after that freezes it"
-    )
+    ) in found["next"]
+
+
+def test_status_says_what_a_person_has_to_decide_or_to_pay(
+    weeks: Connection[Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    paul, mia = (payout_of(weeks, seller_id, date(2026, 11, 1)) for seller_id in ("paul", "mia"))
+    steps = [
+        "ADJ0000004: olga asks for: amount 12.00. Another person decides: "
+        "weekclose exception approve 1 --reason '', or reject",
+        f"window 2026-11-01: {mia} left otherwise than promised, a person decides: "
+        f"weekclose resolve {mia} accept or retry, with --note",
+        f"window 2026-11-01: {paul} is paid by hand: "
+        f"weekclose execute {paul} --reference R --amount 90.00 --proof FILE",
+    ]
+    for found in (status(weeks), status(weeks, "2026-11-01")):
+        assert [step for step in found.next if step in steps] == steps
+        assert [(row["class"], row["adjustments"], row["amount"]) for row in found.adjustments] == [
+            ("carry_forward_deduction", 3, Decimal("-145.00"))
+        ]
+    first = status(weeks, "2026-10-25")
+    assert (first.adjustments, first.exceptions, first.waiting) == ([], [], [])
+    (money,) = first.payouts
+    # What was reversed has been paid.
+    assert money["paid"] == Decimal("333.00")
+    show_status(status(weeks))
+    told = capsys.readouterr().out
+    assert "Open exceptions" in told and "Payouts that wait for a person" in told
+
+
+def test_an_adjustment_that_waits_to_be_selected_is_counted(closed_weeks: Server) -> None:
+    with open_connection(closed_weeks) as conn, conn.transaction(force_rollback=True):
+        policy(conn, "carry_forward_credit", "manual", value="zoe")
+        proposal = Proposal("zoe", "USD", "carry_forward_credit", Decimal("3.00"), "sorry", "late reply")
+        number = propose(conn, proposal, None, "olga")
+        assert (
+            "1 adjustment waits to be selected or cancelled: weekclose adjust list --status proposed"
+        ) in status(conn).next
+        (owed,) = only(conn, "zoe", "2026-11-08").waiting
+        assert adjustment_step(owed) == (
+            f"waits to be selected: weekclose adjust apply {number} --seller zoe --currency USD"
+        )
 
 
 def test_status_of_a_window_names_what_does_not_go_out(

@@ -402,7 +402,8 @@ def test_status_says_where_the_frozen_money_is_and_who_has_to_act(
         *(Decimal("147.00"), Decimal("90.00"), Decimal("30.00"), Decimal("27.00")),
     )
     assert next_steps(books)[1:] == [
-        "window 2026-11-01: rail and books disagree about 1 of its payouts, a person decides: see its breaks",
+        "window 2026-11-01: JPO0000003 left otherwise than promised, a person decides: "
+        "weekclose resolve JPO0000003 accept or retry, with --note",
         "1 event of the rail waits for a look-up: run weekclose reconcile",
     ]
     ago(books, "payouts", "status_changed_at", "50 hours")
@@ -427,5 +428,6 @@ def test_explain_says_where_a_payout_stands(
     out = capsys.readouterr().out
     assert f"Payout {FIRST}: awaiting reconciliation since " in out
     assert f"  with batch {BATCH}, submitted through rail batch, receipt pb_2026-11-01\n" in out
-    assert "completed, finally, of 89.00\n  the rail's reference 0xabc\n" in out
-    assert f"  {FIRST} is of 90.00; the rail has it with 89.00 (difference 1.00, for finance)" in out
+    assert "completed, finally, of 89.00\n  89.00 left on " in out
+    assert ", reference 0xabc; proved by look-up of " in out
+    assert f"  {FIRST} is of 90.00; what left is 89.00 (difference 1.00, for finance)" in out

@@ -19,6 +19,7 @@ from weekclose.postgres import Server
 from weekclose.review.files import write_atomically
 from weekclose.review.page_data import in_the_folder_of_weeks, page_data
 from weekclose.review.site import publish, write_site
+from weekclose.review.verdict import Situation, verdict_of
 from weekclose.settings import Settings
 from weekclose.warehouse import Warehouse
 
@@ -79,7 +80,8 @@ def test_the_statement_adds_up_and_agrees_with_the_figures(closed: Connection[An
         assert all(figure["series"][-1][1] == figure["value"] for figure in figures.values())
         rails = [rail for rail in page["rails"] if rail["currency"] == code]
         assert sum(rail["amount"] for rail in rails) == line["payable"]
-        assert sum(rail["funding"] for rail in rails) == line["ready"]
+        assert sum(rail["funding"] + rail["by_hand"] for rail in rails) == line["ready"]
+        assert all(rail["funding"] == 0 for rail in rails if rail["rail"] == "MANUAL")
 
 
 def test_counts_and_the_reserve_agree_with_the_rows(closed: Connection[Any]) -> None:
@@ -110,18 +112,19 @@ def test_counts_and_the_reserve_agree_with_the_rows(closed: Connection[Any]) -> 
 def test_every_seller_is_explained_by_lines_and_ledger(closed: Connection[Any], window: date) -> None:
     page = page_data(closed, window)
     columns, lines = page["sellers"]["columns"], page["lines"]
-    found: dict[tuple[str, str], int] = {}
+    found: dict[tuple[str, str], tuple[int, int]] = {}
     for place, currency, *amounts in zip(
         lines["columns"]["seller"],
         _decoded(lines["columns"]["currency"]),
-        *(lines["columns"][name] for name in ("gross", "fees", "refunds")),
+        *(lines["columns"][name] for name in ("gross", "fees", "refunds", "adjustments")),
         strict=True,
     ):
         key = lines["pool"][place], currency
-        found[key] = found.get(key, 0) + amounts[0] - amounts[1] - amounts[2]
+        net, adjustments = found.get(key, (0, 0))
+        found[key] = net + amounts[0] - amounts[1] - amounts[2], adjustments + amounts[3]
     keys = zip(columns["seller_id"], _decoded(columns["currency"]), strict=True)
-    for key, net in zip(keys, columns["net"], strict=True):
-        assert found.get(key, 0) == net, key
+    for key, *told in zip(keys, columns["net"], columns["adjustments"], strict=True):
+        assert found.get(key, (0, 0)) == tuple(told), key
     assert page["carried"]["sellers"] == page["carried"]["of_sellers"]
     freezes = [
         amount
@@ -154,8 +157,76 @@ def test_exceptions_name_reasons_and_money(closed: Connection[Any]) -> None:
     assert first["fay"][0] == ["failed"] and "account closed" in first["fay"][1]
     assert second["fay"][0] == ["came_back"] and second["fay"][2] == 9_000
     assert second["anna"][0] == ["break", "late"] and second["anna"][2] == 1
+    assert first["paul"][:2] == (
+        ["reversed"],
+        "payout JPO0000008 is reversed (duplicate payment): ADJ0000002 follows from it",
+    )
+    assert second["nora"][0] == ["negative"] and second["nora"][2] == -4_100
     amounts = [abs(amount) for _, _, amount in second.values()]
     assert amounts == sorted(amounts, reverse=True)
+
+
+def test_what_a_person_can_do_stands_with_its_command(closed: Connection[Any]) -> None:
+    columns = page_data(closed)["exceptions"]["columns"]
+    commands = dict(zip(columns["seller_id"], columns["command"], strict=True))
+    numbers = dict(zip(columns["seller_id"], columns["payout_number"], strict=True))
+    assert {seller: command for seller, command in commands.items() if command} == {
+        "olaf": "weekclose exception approve 1 --reason ''",
+        "paul": f"weekclose execute {numbers['paul']} --reference '' --amount 90.00 --proof FILE",
+        "mia": f"weekclose resolve {numbers['mia']} accept --note ''",
+    }
+    texts = dict(zip(columns["seller_id"], columns["text"], strict=True))
+    assert texts["mia"].startswith("4.50 left, 4.00 was promised")
+
+
+def test_adjustments_are_those_of_the_window_and_what_is_open(closed: Connection[Any]) -> None:
+    first, second = (page_data(closed, window)["adjustments"] for window in WINDOWS)
+    assert (first["entered"], first["wishes"], first["open"]) == ([], [], None)
+    assert [(each["seller_id"], each["class"], each["amount"]) for each in second["entered"]] == [
+        ("paul", "deduction", -9_000),
+        ("nora", "deduction", -5_000),
+        ("mia", "deduction", -500),
+    ]
+    summed = closed.execute(
+        "select sum(adjustments) from marts.window_summary where payout_window = %s", [WINDOWS[1]]
+    )
+    assert [(each["currency"], _money(each["amount"])) for each in second["sums"]] == [("USD", _only(summed))]
+    (wish,) = second["wishes"]
+    assert (wish["seller_id"], wish["wish"], wish["amount"]) == ("olaf", "amount 12.00", 2_000)
+    owed = {(each["class"], each["stands"]): (each["adjustments"], each["open"]) for each in second["open"]}
+    assert owed == {
+        ("credit", "exception open"): (1, 2_000),
+        ("deduction", "in the balance"): (1, -4_100),
+        ("invoiced fee", "to be collected"): (1, -1_500),
+    }
+    bridge = page_data(closed, WINDOWS[1])["bridge"]["USD"]
+    assert ("adjusted", -14_500, 3) in [
+        (part["key"], part["amount"], part["lines"]) for part in bridge["parts"]
+    ]
+    assert {(line["line_id"], line["before"], line["after"]) for line in bridge["lines"]} >= {
+        ("adjustment:ADJ0000003", 0, -5_000)
+    }
+
+
+def test_what_left_is_shown_with_its_proof(closed: Connection[Any]) -> None:
+    page = page_data(closed, WINDOWS[0])
+    columns = page["executions"]["columns"]
+    owner = dict(
+        zip(page["payouts"]["columns"]["payout_number"], page["payouts"]["columns"]["seller_id"], strict=True)
+    )
+    left = {
+        owner[number]: (reference, amount, source, proof is not None)
+        for number, reference, amount, source, proof in zip(
+            columns["payout_number"],
+            columns["external_reference"],
+            columns["amount"],
+            _decoded(columns["source"]),
+            columns["sha256"],
+            strict=True,
+        )
+    }
+    assert left["paul"] == ("BANK-1", 9_000, "manual", True)
+    assert left["mia"][1:] == (9_500, "rail", False)
 
 
 def test_a_page_of_a_window_that_is_not_frozen_is_refused(closed: Connection[Any]) -> None:
@@ -230,6 +301,37 @@ def test_a_red_run_names_what_bars_the_freeze(
     skipped = [check for check in page["checks"] if check["status"] == "skipped"]
     assert len(skipped) == len(report.red) - 1
     assert "1 check stops this window" in (tmp_path / "index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("at_the_rail", "by_hand", "headline"),
+    [
+        (500, 0, "With the rail: 5.00 USD not answered yet"),
+        (500, 9_000, "With the rail: 5.00 USD not answered yet"),
+        (0, 9_000, "To be paid by hand: 90.00 USD"),
+    ],
+)
+def test_what_a_person_pays_is_not_with_the_rail(at_the_rail: int, by_hand: int, headline: str) -> None:
+    totals = {"currency": "USD", "open_amount": at_the_rail + by_hand, "by_hand_amount": by_hand}
+    totals |= {"paid": 0, "failed": 0}
+    verdict = verdict_of(
+        Situation(
+            window=START,
+            is_frozen=True,
+            is_latest=False,
+            run=None,
+            batch={"state": "submitted"},
+            rejected=None,
+            frozen_by="ana",
+            totals=[totals],
+            checks=[],
+            breaks=[],
+            payout_on=START,
+            affected="",
+        )
+    )
+    assert verdict["headline"] == headline
+    assert ("by hand" in verdict["headline"] + verdict["detail"]) == bool(by_hand)
 
 
 def test_every_check_says_what_it_protects(closed: Connection[Any]) -> None:

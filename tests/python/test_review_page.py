@@ -18,7 +18,7 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from psycopg import Connection
 
 from closed_weeks import HOSTILE_ID
-from review_sample import DIGEST, WINDOW, empty, sample, total
+from review_sample import DIGEST, NO_ADJUSTMENTS, WINDOW, empty, sample, total
 from weekclose.database import open_connection
 from weekclose.postgres import Server
 from weekclose.reading import calendar, snapshot
@@ -134,6 +134,10 @@ def hostile() -> Data:
     columns["status"][0] = "</td>"
     exceptions = data["exceptions"]["columns"]
     exceptions["text"] = [HOSTILE[place % len(HOSTILE)] for place in range(len(exceptions["text"]))]
+    for each, text in zip(data["adjustments"]["entered"], HOSTILE, strict=False):
+        each["reason"] = text
+    data["adjustments"]["wishes"][0] |= {"reason": HOSTILE[4], "requested_by": HOSTILE[1], "wish": HOSTILE[2]}
+    data["executions"]["columns"]["external_reference"][0] = HOSTILE[0]
     data["verdict"]["headline"] = HOSTILE[1]
     data["checklist"][0] = HOSTILE[0]
     return data
@@ -191,17 +195,47 @@ def test_its_sums_are_those_of_the_data(show: Open, keep: Callable[[Page, str], 
     keep(page, "review-light")
     shown = totals(page)
     assert shown.keys() == {"USD", "EUR"}
-    for code, (rows, gross, fees, refunds, net, disputes, carry_in, payable, carry_out) in shown.items():
+    names = ("gross", "fees", "refunds", "net", "disputes", "adjustments", "carry_in", "payable", "carry_out")
+    for code, (rows, *cells) in shown.items():
         assert int(rows) == data["sellers"]["columns"]["currency"].count(code)
-        names = ("gross", "fees", "refunds", "net", "disputes", "carry_in", "payable", "carry_out")
-        cells = (gross, fees, refunds, net, disputes, carry_in, payable, carry_out)
-        assert cells == tuple(amount(total(data, name, code)) for name in names)
+        assert cells == [amount(total(data, name, code)) for name in names]
     for code in ("EUR", "USD"):
         page.locator(".switch").get_by_role("button", name=code).click()
         expect(page.locator("#proof")).to_contain_text("to the cent")
         expect(page.locator("#statement")).to_contain_text(amount(total(data, "payable", code)))
     data["statement"]["USD"][-1]["value"] += 1
     expect(show(data).locator("#proof")).to_contain_text("Does not add up")
+
+
+def test_adjustments_are_the_line_of_the_statement_and_open_the_seller(show: Open) -> None:
+    data = sample()
+    page = show(data)
+    part = page.locator("#adjustments")
+    expect(part.locator("#adjustments-proof")).to_contain_text("To the cent")
+    foot = part.get_by_role("region", name="What entered this window").locator("tfoot tr")
+    shown = [row.locator(".num").inner_text().replace("\xa0", " ") for row in foot.all()]
+    sums = {code: total(data, "adjustments", code) for code in ("EUR", "USD")}
+    assert shown == [f"{'+' * (sum_ > 0)}{amount(sum_)} {code}" for code, sum_ in sums.items()]
+    expect(part).to_contain_text("weekclose exception approve 3 --reason ''")
+    expect(part.get_by_role("region", name="Open obligations").locator("tfoot .num").last).to_contain_text(
+        "\N{MINUS SIGN}390.00"
+    )
+    part.get_by_role("button", name="sel_000023").click()
+    drawer = page.locator("#drawer")
+    expect(drawer).to_contain_text("the fee of October was forgotten")
+    expect(drawer.locator("[aria-label=Lines] tbody tr").last).to_contain_text("ADJ0000023")
+    columns = data["sellers"]["columns"]
+    cash = columns["net"][23] - columns["disputes"][23] + columns["adjustments"][23]
+    expect(drawer.locator("[aria-label=Lines] tfoot .num")).to_have_text(amount(cash))
+    data["adjustments"]["sums"][0]["amount"] += 1
+    expect(show(data).locator("#adjustments-proof")).to_contain_text("Approve nothing")
+
+
+def test_what_a_person_pays_needs_no_funds(show: Open) -> None:
+    data = sample()
+    data["rails"][0] |= {"rail": "MANUAL", "funding": 0, "by_hand": data["rails"][0]["funding"]}
+    row = show(data).locator("#rails tbody tr", has_text="MANUAL")
+    expect(row.locator("td").last).to_have_text("none: paid by hand")
 
 
 def test_filters_searches_and_sorts(show: Open) -> None:
@@ -260,6 +294,7 @@ def test_a_seller_opens_down_to_lines_and_ledger(show: Open) -> None:
     for part in ("Earlier windows", "Payout", "Ledger entries"):
         expect(drawer.get_by_role("heading", name=part, exact=True)).to_be_visible()
     expect(drawer).to_contain_text("payout.completed")
+    expect(drawer).to_contain_text(f"TX-{columns['payout_number'][2]}")
     expect(drawer.locator(".command code")).to_have_text(f"weekclose explain sel_000002 {WINDOW}")
 
 
@@ -278,7 +313,7 @@ def test_by_keyboard_alone_to_a_seller_and_back(show: Open) -> None:
     page.keyboard.press("/")
     expect(page.locator("#search")).to_be_focused()
     page.keyboard.type("sel_00000")
-    for _ in range(20):
+    for _ in range(25):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.classList.contains('slick-cell')"):
             break
@@ -462,10 +497,12 @@ def test_what_is_not_there_is_said(show: Open) -> None:
     data["trends"] = {code: {"windows": []} for code in data["trends"]}
     data["movers"] = {}
     data["bridge"] = {}
+    data["adjustments"] = NO_ADJUSTMENTS
     page = show(data)
     for part, sentence in (
         ("approve", "nothing to approve"),
         ("exceptions", "No exception"),
+        ("adjustments", "Nothing is owed beside the sales"),
         ("checks", "No check has run"),
         ("rails", "no rail needs funds"),
         ("trends", "there is more to see next week"),
@@ -498,16 +535,18 @@ def test_a_real_window_is_shown_as_the_view_has_it(weeks: Connection[Any], show:
     page = show(page_data(weeks, window))
     expect(page.locator("#proof")).to_contain_text("to the cent")
     rows = weeks.execute(
-        "select currency, count(*), sum(gross), sum(net), sum(payable) from marts.settlement_windows"
-        " where payout_window = %s group by currency",
+        "select currency, count(*), sum(gross), sum(net), sum(adjustments), sum(payable)"
+        " from marts.settlement_windows where payout_window = %s group by currency",
         (window,),
     ).fetchall()
     shown = totals(page)
     assert len(shown) == len(rows)
-    for code, many, gross, net, payable in rows:
+    expect(page.locator("#adjustments-proof")).to_contain_text("To the cent")
+    expect(page.locator("#exceptions")).to_contain_text("weekclose exception approve 1 --reason ''")
+    for code, many, gross, net, adjustments, payable in rows:
         cells = shown[code]
         assert cells[0] == f"{many:,}"
-        for value in (gross, net, payable):
+        for value in (gross, net, adjustments, payable):
             assert f"{value:,}".replace("-", "\N{MINUS SIGN}") in cells
 
 
@@ -535,6 +574,19 @@ def test_a_statement_of_hostile_names_on_a_phone(weeks: Connection[Any], show: O
     assert page.evaluate("document.documentElement.scrollWidth") == 390
     assert serious(page) == []
     assert page.locator("script, img").count() == 0
+
+
+def test_a_statement_shows_what_really_left_and_what_is_open(weeks: Connection[Any], show: Open) -> None:
+    (paid,) = statements(weeks, "mia", "2026-10-25")
+    page = show(render_statement([paid], calendar(weeks)))
+    expect(page.locator("dl.meta")).to_contain_text("95.00 USD")
+    expect(page.locator("dl.meta")).to_contain_text("ADJ0000001")
+    (owes,) = statements(weeks, "nora", "2026-11-01")
+    page = show(render_statement([owes], calendar(weeks)), viewport={"width": 390, "height": 844})
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
+    expect(page.locator(".entries")).to_contain_text("Adjustment: broken shelf")
+    expect(page.get_by_role("region", name="Open obligations")).to_contain_text("\N{MINUS SIGN}41.00")
+    assert serious(page) == []
 
 
 def test_the_command_writes_the_statement(closed_weeks: Server, weekclose: Callable[..., Any]) -> None:

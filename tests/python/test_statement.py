@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from psycopg import Connection
 
-from closed_weeks import HOSTILE_ID
+from closed_weeks import HOSTILE_ID, conclude, payout_of
 from conftest import RunCommand
 from weekclose.database import open_connection
 from weekclose.errors import WeekcloseError
@@ -115,10 +115,7 @@ def test_a_failed_payout_says_why_and_a_paid_one_carries_its_reference(weeks: Co
 
 def test_a_returned_payout_says_when_it_went_and_when_it_came_back(closed_weeks: Server) -> None:
     with open_connection(closed_weeks) as conn, conn.transaction(force_rollback=True):
-        conn.execute(
-            "select payouts.conclude(payout_number, 'returned', amount, null, 'closed', null, '', 'tester')"
-            " from payouts.payouts where seller_id = 'anna' and payout_window = '2026-10-25'"
-        )
+        conclude(conn, payout_of(conn, "anna"), "returned", None, reason="closed")
         returned = only(conn, "anna", "2026-10-25")
         told = receipt(returned, calendar(conn))
         dates = calendar(conn)
@@ -131,6 +128,53 @@ def test_a_returned_payout_says_when_it_went_and_when_it_came_back(closed_weeks:
         f"Paid       {dates.local(returned.paid_at)}",
         f"Returned   {dates.local(returned.came_back_at)}",
     ]
+
+
+def test_an_adjustment_is_a_line_with_its_reason_and_without_the_note(weeks: Connection[Any]) -> None:
+    made = only(weeks, "nora", "2026-11-01")
+    told = receipt(made, calendar(weeks))
+    (line,) = [line for line in told if "ADJ0000003" in line and "Adjustment" in line]
+    assert line.split()[1:] == ["ADJ0000003", "Adjustment:", "broken", "shelf", "-50.00", "-50.00"]
+    assert "  + adjustments      -50.00" in told
+    assert told[-2:] == [
+        "Open obligations; what you owe is negative",
+        "  ADJ0000003, broken shelf: -41.00 of -50.00, in your balance since 2026-11-01; "
+        "your sales settle it",
+    ]
+    assert not [line for line in told if "between us" in line or "olga" in line]
+
+
+@pytest.mark.parametrize(
+    ("seller_id", "told"),
+    [
+        ("sven", "  ADJ0000005, photo service: -15.00, to be paid by invoice INV-7"),
+        ("olaf", "  ADJ0000004, kind words: 20.00, is being looked at"),
+    ],
+)
+def test_what_is_open_says_how_it_ends(weeks: Connection[Any], seller_id: str, told: str) -> None:
+    assert receipt(only(weeks, seller_id, "2026-11-01"), calendar(weeks))[-1] == told
+
+
+def test_what_really_left_and_what_was_reversed(weeks: Connection[Any]) -> None:
+    dates = calendar(weeks)
+    otherwise = only(weeks, "mia", "2026-10-25")
+    (left,) = otherwise.paid_otherwise
+    assert (left.amount, otherwise.payout, otherwise.followed_by) == (
+        *(Decimal("95.00"), Decimal("90.00"), ["ADJ0000001"]),
+    )
+    reference = f"TX-{otherwise.payout_number}"
+    assert (f"Left       95.00 USD on {dates.local(left.executed_at)}, reference {reference}") in receipt(
+        otherwise, dates
+    )
+    reversed_ = only(weeks, "paul", "2026-10-25")
+    told = receipt(reversed_, dates)
+    assert reversed_.reversed_at is not None
+    assert f"Reversed   {dates.local(reversed_.reversed_at)}" in told
+    assert "Follows    ADJ0000002" in told
+    assert "Reference  BANK-1" in told
+    assert f"Payout     {reversed_.payout_number}, 90.00 USD by hand to TR7NHq...Lj6t" in told
+    assert not reversed_.paid_otherwise and not any(line.startswith("Left") for line in told)
+    assert only(weeks, "anna", "2026-10-25").paid_otherwise == []
 
 
 def test_the_csv_has_what_a_seller_s_own_books_are_matched_by(

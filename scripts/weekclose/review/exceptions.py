@@ -12,7 +12,8 @@ SHOWN = 5_000
 REASONS = {
     "break": "Another record differs",
     "restated": "Restated after it was settled",
-    "awaiting_reconciliation": "Rail and books disagree",
+    "awaiting_reconciliation": "Awaits a decision",
+    "reversed": "Reversed",
     "failed": "Payout failed",
     "returned": "Payout came back",
     "came_back": "Last payout came back",
@@ -24,8 +25,10 @@ REASONS = {
         "manual_review": "Manual review",
         "seller_inactive": "Account not active",
         "on_hold": "On hold",
+        "exception_pending": "Exception open",
         "blocked": "Blocked",
     },
+    "by_hand": "To be paid by hand",
     "negative": "Negative balance",
     "late": "Arrived late",
     "flagged": "Flagged by health",
@@ -48,26 +51,41 @@ Columns = Mapping[str, Sequence[Any]]
 
 @dataclass(frozen=True)
 class _Found:
-    """One reason to look at a seller's row; `amount` is in hundredths."""
+    """One reason to look at a seller's row; `amount` is in hundredths, `command` is what a person can do."""
 
     reason: str
     text: str
     amount: int
+    command: str = ""
 
 
 def exceptions_of(
-    sellers: Columns, *, late: Sequence[Row], came_back: Sequence[Row], breaks: Sequence[Row]
+    sellers: Columns,
+    *,
+    wishes: Sequence[Row],
+    controls: Sequence[Row],
+    late: Sequence[Row],
+    came_back: Sequence[Row],
+    breaks: Sequence[Row],
 ) -> dict[str, Any]:
     """One row for each seller and currency with a reason, largest money first, and how often each reason is.
 
-    Each row's reasons are ordered, the gravest first; that one names the amount. `breaks` are the window's.
+    Each row's reasons are ordered, the gravest first; that one names the amount. `breaks` are the window's,
+    `wishes` the open exceptions, `controls` the payouts that a person has to pay, to decide on, or has
+    reversed.
     """
     places = {
         key: place for place, key in enumerate(zip(sellers["seller_id"], sellers["currency"], strict=True))
     }
-    found = {place: list(_of_row(sellers, place)) for place in range(len(sellers["seller_id"]))}
+    wished = {(row["seller_id"], row["currency"]): row["open_exception"] for row in wishes}
+    found = {place: list(_of_row(sellers, place, wished)) for place in range(len(sellers["seller_id"]))}
     elsewhere: list[tuple[Row, _Found]] = []
-    for row, reason in (*_of_late(late), *_of_came_back(came_back), *_of_breaks(breaks)):
+    for row, reason in (
+        *_of_controls(controls),
+        *_of_late(late),
+        *_of_came_back(came_back),
+        *_of_breaks(breaks),
+    ):
         place = places.get((row["seller_id"], row["currency"]))
         if place is None:
             elsewhere.append((row, reason))
@@ -77,24 +95,33 @@ def exceptions_of(
     rows += [_told_elsewhere(row, reason) for row, reason in elsewhere]
     rows.sort(key=lambda row: (-abs(row["amount"]), row["seller_id"], row["currency"]))
     shown = rows[:SHOWN]
-    names = ("row", "seller_id", "name", "currency", "reason", "reasons", "text", "amount", "status")
+    names = (
+        *("row", "seller_id", "name", "currency", "reason", "reasons", "text", "amount", "status"),
+        *("payout_number", "command"),
+    )
     return {
         "count": len(rows),
         "more": len(rows) - len(shown),
         "reasons": _counted(rows),
-        "columns": {name: [row[name] for row in shown] for name in (*names, "payout_number")},
+        "columns": {name: [row[name] for row in shown] for name in names},
     }
 
 
-def _of_row(sellers: Columns, place: int) -> Iterator[_Found]:
+def _of_row(sellers: Columns, place: int, wished: Mapping[tuple[str, str], int]) -> Iterator[_Found]:
     status, payable = sellers["status"][place], sellers["payable"][place]
     carry_out, blocked_by = sellers["carry_out"][place], sellers["block_reasons"][place]
     if status == "blocked":
+        exception = wished.get((sellers["seller_id"][place], sellers["currency"][place]))
         for reason in blocked_by:
             yield _Found(
-                reason if reason in REASONS else "blocked", BLOCK_REASONS.get(reason, reason), payable
+                reason if reason in REASONS else "blocked",
+                BLOCK_REASONS.get(reason, reason),
+                payable,
+                f"weekclose exception approve {exception} --reason ''"
+                if reason == "exception_pending" and exception
+                else "",
             )
-    if status in ("failed", "returned", "awaiting_reconciliation"):
+    if status in ("failed", "returned"):
         why = sellers["failure_reason"][place]
         yield _Found(status, f"{REASONS[status].lower()}{f': {why}' if why else ''}", payable)
     if carry_out < 0:
@@ -103,6 +130,29 @@ def _of_row(sellers: Columns, place: int) -> Iterator[_Found]:
         asked = sellers["review_reasons"][place] or ()
         words = ", ".join(REVIEW_REASONS.get(reason, reason.replace("_", " ")) for reason in asked)
         yield _Found("flagged", f"{words or 'the health asks for a look'}; it does not block", payable)
+
+
+def _of_controls(rows: Sequence[Row]) -> Iterator[tuple[Row, _Found]]:
+    for row in rows:
+        number, amount = row["payout_number"], f"{row['amount'] / 100:,.2f}"
+        if row["status"] == "reversed":
+            why = row["reason"].replace("_", " ")
+            text = f"payout {number} is reversed ({why}): {row['adjustment_number']} follows from it"
+            yield row, _Found("reversed", text, row["amount"])
+        elif row["status"] == "submitted":
+            command = (
+                f"weekclose execute {number} --reference '' --amount {row['amount'] / 100:.2f} --proof FILE"
+            )
+            yield row, _Found("by_hand", "no rail pays it, a person does", row["amount"], command)
+        else:
+            left = (
+                "nothing shows that it left"
+                if row["executed"] is None
+                else f"{row['executed'] / 100:,.2f} left"
+            )
+            text = f"{left}, {amount} was promised: a person accepts it, or has it paid again (retry)"
+            command = f"weekclose resolve {number} accept --note ''"
+            yield row, _Found("awaiting_reconciliation", text, row["amount"], command)
 
 
 def _of_late(rows: Sequence[Row]) -> Iterator[tuple[Row, _Found]]:
@@ -135,6 +185,7 @@ def _told(sellers: Columns, place: int, reasons: list[_Found]) -> dict[str, Any]
         "reasons": list(dict.fromkeys(found.reason for found in reasons)),
         "text": "; ".join(found.text for found in reasons),
         "amount": reasons[0].amount,
+        "command": next((found.command for found in reasons if found.command), ""),
     } | {name: sellers[name][place] for name in ("seller_id", "name", "currency", "status", "payout_number")}
 
 
@@ -149,6 +200,7 @@ def _told_elsewhere(row: Row, reason: _Found) -> dict[str, Any]:
         "reasons": [reason.reason],
         "text": reason.text,
         "amount": reason.amount,
+        "command": reason.command,
         "status": row.get("status", ""),
         "payout_number": row.get("payout_number"),
     }

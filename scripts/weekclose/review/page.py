@@ -16,7 +16,7 @@ from markupsafe import Markup
 
 from weekclose.feeds import printable
 from weekclose.reading import Calendar
-from weekclose.statement import AMOUNTS, Statement
+from weekclose.statement import Statement
 
 Column = Sequence[Any]
 
@@ -29,7 +29,7 @@ LIBRARIES = {
 STYLES = ("vendor/uPlot.min.css", "vendor/slick.grid.css", "look.css", "review.css")
 SCRIPTS = ("base.js", "data.js", "charts.js", "sections.js", "sellers.js", "drawer.js", "page.js")
 
-PARTS = ("sellers", "exceptions", "lines", "history", "payouts", "events", "ledger")
+PARTS = ("sellers", "exceptions", "lines", "history", "payouts", "executions", "events", "ledger")
 
 # What a column is made of, and whether it stops at zero: carried along is only what differs from it.
 SUMS = {
@@ -47,6 +47,7 @@ TONES = {
     "failed": "bad",
     "returned": "bad",
     "awaiting_reconciliation": "warn",
+    "reversed": "warn",
 }
 
 
@@ -65,7 +66,6 @@ def render_statement(statements: Sequence[Statement], dates: Calendar) -> str:
         (),
         statements=statements,
         dates=dates,
-        amounts=AMOUNTS,
         tones=TONES,
     )
 

@@ -10,6 +10,7 @@ from psycopg import Connection
 from weekclose.database import statement
 from weekclose.errors import NothingToDo
 from weekclose.reading import Calendar, Row, calendar, is_built, read, snapshot
+from weekclose.review.adjustments import adjustments_of
 from weekclose.review.affected import affected
 from weekclose.review.checks import checks_of, sources_of
 from weekclose.review.exceptions import exceptions_of
@@ -62,6 +63,7 @@ BRIDGE_PARTS = {
     "changed": "Lines that move another amount",
     "gone": "Lines that are gone",
     "late": "Lines that arrived late for an earlier window",
+    "adjusted": "Adjustments",
 }
 
 CHECKLIST = (
@@ -217,8 +219,12 @@ def _review(conn: Connection[Any], shown: Shown, dates: Calendar, run: Row | Non
     sellers = _columns(conn, "review_sellers", window=window)
     checks = checks_of(run)
     parts = _carried(conn, window, sellers)
+    # An older week's page says what of it waits; what is open by now is on the newest.
+    wishes = read(conn, "status_exceptions", window=None if shown.is_latest else window)
     exceptions = exceptions_of(
         sellers,
+        wishes=wishes,
+        controls=read(conn, "review_controls", window=window),
         late=read(conn, "review_late", window=window),
         came_back=read(conn, "review_came_back", window=window),
         breaks=[row for row in breaks if row["payout_window"] == window and row["seller_id"] is not None],
@@ -248,6 +254,11 @@ def _review(conn: Connection[Any], shown: Shown, dates: Calendar, run: Row | Non
         "figures": {row["currency"]: _figures(totals, row) for row in of_window},
         "statement": {row["currency"]: _statement(totals, row) for row in of_window},
         "exceptions": exceptions,
+        "adjustments": adjustments_of(
+            entered=read(conn, "review_adjustments", window=window),
+            wishes=wishes,
+            still_open=read(conn, "review_open_obligations") if shown.is_latest else None,
+        ),
         "breaks": [_plain(row) for row in breaks],
         "checks": checks,
         "rails": read(conn, "review_rails", window=window),
@@ -287,10 +298,11 @@ def _nothing_to_show(run: Row | None, windows: Sequence[Row], dates: Calendar | 
         **{name: [] for name in ("breaks", "rails", "health", "reserve_calendar", "checklist")},
         "checks": checks,
         "exceptions": {"count": 0, "more": 0, "reasons": [], "columns": {}},
+        "adjustments": adjustments_of(entered=[], wishes=[], still_open=None),
         "sellers": {"count": 0, "columns": {}},
         "lines": {"columns": {}, "pool": []},
         "history": {"columns": {}, "pool": []},
-        **{name: {"columns": {}} for name in ("payouts", "events", "ledger")},
+        **{name: {"columns": {}} for name in ("payouts", "executions", "events", "ledger")},
         "carried": {"sellers": 0, "of_sellers": 0, "lines": 0},
         "commands": {},
     }
@@ -442,13 +454,14 @@ def _bridge(conn: Connection[Any], shown: Shown, dates: Calendar, totals: _Total
 
 
 def _carried(conn: Connection[Any], window: date, sellers: Columns) -> dict[str, Any]:
-    """Lines, history, payouts, events and ledger of the sellers that the page can open."""
+    """Lines, history, payouts, executions, events and ledger of the sellers that the page can open."""
     chosen = _sellers_with_detail(sellers)
     lines = _columns(conn, "review_lines", window=window, sellers=chosen)
     chosen_with_history = chosen[: max(1, HISTORY_CARRIED // 12)]
     history = _columns(conn, "review_history", window=window, sellers=chosen_with_history)
     payouts = _columns(conn, "review_payouts", window=window, sellers=chosen)
     numbers = payouts["payout_number"]
+    executions = _columns(conn, "review_executions", numbers=numbers)
     events = _columns(conn, "review_events", numbers=numbers)
     ledger = _columns(conn, "review_ledger", window=window, sellers=chosen, numbers=numbers)
     return {
@@ -463,6 +476,7 @@ def _carried(conn: Connection[Any], window: date, sellers: Columns) -> dict[str,
             coded=("currency", "payout_window", "status"),
         ),
         "payouts": _coded(payouts, ("payout_window", "currency", "rail", "status", "failure_code")),
+        "executions": _coded(executions, ("source", "noted_by")),
         "events": _coded(events, ("event_type", "status", "verdict")),
         "ledger": _coded(ledger, ("currency", "account", "kind", "booked_at")),
     }

@@ -179,10 +179,16 @@ def _submitting(now: Situation, batch: Row) -> Verdict:
 
 
 def _submitted(now: Situation, batch: Row) -> Verdict:
+    by_hand = now.money("by_hand_amount")
+    paid = f"{counted(now.count('paid'), 'seller')} paid."
+    at_the_rail = money((row["open_amount"] - row["by_hand_amount"], row["currency"]) for row in now.totals)
+    if by_hand and not at_the_rail:
+        headline = f"To be paid by hand: {by_hand}"
+        return _verdict("warn", headline, sentences(paid, _came_back(now), _breaks(now)))
     return _verdict(
         "warn",
-        f"With the rail: {now.money('open_amount') or 'nothing'} not answered yet",
-        sentences(f"{counted(now.count('paid'), 'seller')} paid.", _came_back(now), _breaks(now)),
+        f"With the rail: {at_the_rail or 'nothing'} not answered yet",
+        sentences(paid, f"{by_hand} is paid by hand." if by_hand else "", _came_back(now), _breaks(now)),
         f"weekclose reconcile {now.window}",
     )
 

@@ -27,7 +27,7 @@ select
     case
         when booked.amount is not null then booked.amount <> 0
         when payouts.status_changed_at <= %(at)s
-            then payouts.status in ('ready', 'submitted', 'paid', 'awaiting_reconciliation')
+            then payouts.status in ('ready', 'submitted', 'paid', 'reversed', 'awaiting_reconciliation')
         else frozen.status = 'ready'
     end as had_left
 from payouts.payouts as payouts

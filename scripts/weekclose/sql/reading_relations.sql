@@ -12,11 +12,13 @@ relations as (
 select
     'payouts.warehouse_runs' in (select name from relations) as is_migrated,
     array[
+        'intermediate.int_adjustment_lines',
         'intermediate.int_builds',
         'intermediate.int_open_windows',
         'intermediate.int_order_events',
         'intermediate.int_seller_terms',
         'staging.stg_sellers',
+        'marts.adjustments',
         'marts.settlement_windows',
         'marts.settlement_lines',
         'marts.seller_balances',

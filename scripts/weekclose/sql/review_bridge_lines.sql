@@ -35,6 +35,7 @@ select
     ranked.kind,
     ranked.event_at,
     case
+        when ranked.kind = 'adjustment' then 'adjusted'
         when ranked.lines < 0 then 'gone'
         when ranked.lines = 0 then 'changed'
         when ranked.is_late then 'late'
@@ -50,6 +51,8 @@ left join lateral (
         settlement_lines.line_id = ranked.line_id
         and settlement_lines.payout_window = %(window)s
         and settlement_lines.seller_id = ranked.seller_id
+    -- So that the line is looked up in each part of the view.
+    offset 0
 ) as lines on true
 where ranked.place <= 50
 order by ranked.currency collate "C", ranked.place

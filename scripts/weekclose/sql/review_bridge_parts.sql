@@ -7,7 +7,8 @@ changes as (
         currency,
         sum(cash_change) as amount,
         sum(line_change) as lines,
-        bool_or(is_late) as is_late
+        bool_or(is_late) as is_late,
+        bool_or(kind = 'adjustment') as is_adjustment
     from intermediate.int_line_changes
     where
         payout_window = %(window)s
@@ -18,6 +19,7 @@ changes as (
 select
     currency,
     case
+        when is_adjustment then 'adjusted'
         when lines < 0 then 'gone'
         when lines = 0 then 'changed'
         when is_late then 'late'

@@ -18,5 +18,5 @@ order by
     seller_id collate "C",
     currency collate "C",
     event_at,
-    array_position(array['sale', 'refund', 'dispute_opened', 'dispute_closed'], kind),
-    order_id collate "C"
+    array_position(array['sale', 'refund', 'dispute_opened', 'dispute_closed', 'adjustment'], kind),
+    line_id collate "C"

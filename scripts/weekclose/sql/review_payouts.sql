@@ -19,7 +19,7 @@ where
         or (
             payouts.payout_window < %(window)s
             and payouts.payout_window >= cast(%(window)s as date) - 12 * 7
-            and payouts.status != 'paid'
+            and payouts.status not in ('paid', 'reversed')
         )
     )
 order by payouts.payout_number

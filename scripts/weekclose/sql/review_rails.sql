@@ -20,9 +20,14 @@ select
     region,
     count(*) filter (where is_this and payable > 0) as sellers,
     cast(100 * coalesce(sum(payable) filter (where is_this), 0) as bigint) as amount,
-    cast(100 * coalesce(sum(payable) filter (where is_this and status != 'blocked'), 0) as bigint) as funding,
+    cast(
+        100 * coalesce(sum(payable) filter (where is_this and status != 'blocked' and rail != 'MANUAL'), 0) as bigint
+    ) as funding,
+    cast(
+        100 * coalesce(sum(payable) filter (where is_this and status != 'blocked' and rail = 'MANUAL'), 0) as bigint
+    ) as by_hand,
     count(*) filter (where not is_this and status in ('failed', 'returned')) as failed_last_week,
-    count(*) filter (where not is_this and status = 'paid') as paid_last_week
+    count(*) filter (where not is_this and status in ('paid', 'reversed')) as paid_last_week
 from rows_of_both
 group by currency, rail, region
 having count(*) filter (where is_this) > 0

@@ -22,12 +22,13 @@ totals as (
         sum(case when payable > 0 and status != 'blocked' then seller_count else 0 end) as ready,
         sum(case when status = 'blocked' then seller_count else 0 end) as blocked,
         sum(case when status = 'carried_forward' then seller_count else 0 end) as carried,
-        sum(case when status = 'paid' then seller_count else 0 end) as paid,
+        sum(case when status in ('paid', 'reversed') then seller_count else 0 end) as paid,
         sum(case when status in ('failed', 'returned') then seller_count else 0 end) as failed,
         sum(case when status = 'failed' then payable else 0 end) as failed_amount,
         sum(case when status = 'returned' then payable else 0 end) as returned_amount,
-        sum(case when status = 'paid' then payable else 0 end) as paid_amount,
-        sum(case when status in ('submitted', 'awaiting_reconciliation') then payable else 0 end) as open_amount
+        sum(case when status in ('paid', 'reversed') then payable else 0 end) as paid_amount,
+        sum(case when status in ('submitted', 'awaiting_reconciliation') then payable else 0 end) as open_amount,
+        sum(case when status = 'submitted' and rail = 'MANUAL' then payable else 0 end) as by_hand_amount
     from marts.window_summary
     -- Windows that were settled elsewhere are not looked at: their rows are added up from all their lines.
     where
@@ -63,6 +64,7 @@ select
     cast(100 * totals.returned_amount as bigint) as returned_amount,
     cast(100 * totals.paid_amount as bigint) as paid_amount,
     cast(100 * totals.open_amount as bigint) as open_amount,
+    cast(100 * totals.by_hand_amount as bigint) as by_hand_amount,
     cast(100 * coalesce(held.amount, 0) as bigint) as reserve_held,
     case when totals.gross > 0 then cast(totals.refunds / totals.gross as double precision) end as refund_rate,
     case

@@ -15,5 +15,5 @@ from payouts.lines_of(%(seller)s, %(window)s)
 order by
     currency collate "C",
     event_at,
-    array_position(array['sale', 'refund', 'dispute_opened', 'dispute_closed'], kind),
+    array_position(array['sale', 'refund', 'dispute_opened', 'dispute_closed', 'adjustment'], kind),
     line_id collate "C"

@@ -7,10 +7,9 @@ select
     coalesce(sum(amount) filter (where status = 'ready'), 0.00) as ready,
     coalesce(sum(amount) filter (where status = 'blocked'), 0.00) as blocked,
     coalesce(sum(amount) filter (where status in ('submitted', 'awaiting_reconciliation')), 0.00) as in_flight,
-    coalesce(sum(amount) filter (where status = 'paid'), 0.00) as paid,
+    coalesce(sum(amount) filter (where status in ('paid', 'reversed')), 0.00) as paid,
     coalesce(sum(amount) filter (where status in ('failed', 'returned')), 0.00) as rolled,
-    count(*) filter (where status = 'submitted') as unanswered_count,
-    count(*) filter (where status = 'awaiting_reconciliation') as undecided_count
+    count(*) filter (where status = 'submitted' and rail <> 'MANUAL') as unanswered_count
 from payouts.payouts
 where payout_window = any(%(windows)s)
 group by payout_window, currency

@@ -121,7 +121,7 @@ const words = (key) => String(key ?? "").replaceAll("_", " ");
 const TONES = {
   paid: "good", pass: "good", settled: "good", accepted: "good", book: "good", fresh: "good",
   blocked: "bad", failed: "bad", returned: "bad", fail: "bad", rejected: "bad", error: "bad", stale: "bad", break: "bad",
-  warn: "warn", awaiting_reconciliation: "warn", flagged: "warn", negative: "warn", late: "warn", restated: "warn", unknown: "warn",
+  warn: "warn", awaiting_reconciliation: "warn", reversed: "warn", flagged: "warn", negative: "warn", late: "warn", restated: "warn", unknown: "warn",
 };
 
 function badge(status) {

@@ -3,7 +3,7 @@
 async function unpack(text) {
   const stream = new Blob([bytesOf(text)]).stream().pipeThrough(new DecompressionStream("gzip"));
   const data = JSON.parse(await new Response(stream).text());
-  for (const name of ["sellers", "exceptions", "lines", "history", "payouts", "events", "ledger"]) {
+  for (const name of ["sellers", "exceptions", "lines", "history", "payouts", "executions", "events", "ledger"]) {
     data[name] = opened(data[name]);
   }
   derive(data.sellers.columns);

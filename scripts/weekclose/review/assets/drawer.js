@@ -1,6 +1,6 @@
 // Why is the net X? One seller, over the page, from the row down to its orders and its ledger.
 
-const KINDS = { sale: "Sale", refund: "Refund", dispute_opened: "Dispute opened", dispute_closed: "Dispute closed" };
+const KINDS = { sale: "Sale", refund: "Refund", dispute_opened: "Dispute opened", dispute_closed: "Dispute closed", adjustment: "Adjustment" };
 
 function drawerOf(data) {
   const dialog = byId("drawer");
@@ -104,7 +104,7 @@ function linesOf(data, row, seller) {
   const found = entriesOf(data, "lines", row);
   const title = h("h3", null, `Lines (${count(found.length)})`);
   if (!found.length) {
-    const isElsewhere = isPartial(data) && (seller("gross") || seller("refunds") || seller("disputes"));
+    const isElsewhere = isPartial(data) && (seller("gross") || seller("refunds") || seller("disputes") || seller("adjustments"));
     return h("section", null, title, h("p", { class: "muted" }, isElsewhere
       ? "This page carries the lines of the exceptions and of the largest sellers only; the command below lists these."
       : "No line in this window: the row is there for the balance that it carries."));
@@ -112,6 +112,9 @@ function linesOf(data, row, seller) {
   const at = (name) => (position) => lines.columns[name]?.[position];
   const [order, kind, time, late] = ["order_id", "kind", "event_at", "is_late"].map(at);
   const id = (position) => at("line_id")(position) ?? `${kind(position)}:${order(position)}`;
+  // An adjustment belongs to no order: it has its own number, and a reason.
+  const number = (position) => order(position) ?? id(position).replace("adjustment:", "");
+  const reason = (position) => (order(position) === null ? data.adjustments.entered.find((each) => each.adjustment_number === number(position))?.reason : null);
   found.sort((a, b) => time(a) - time(b));
   const cash = (position) => at("gross")(position) - at("fees")(position) - at("refunds")(position) - at("disputes")(position) + (at("adjustments")(position) || 0);
   const sum = found.reduce((total, position) => total + cash(position), 0);
@@ -121,9 +124,9 @@ function linesOf(data, row, seller) {
   const draw = (limit) => fill(body, table("Lines", [{ name: "Time" }, { name: "What" }, { name: "Order" }, { name: "Cash", right: true }],
     found.slice(0, limit).map((position) => [
       h("span", { class: "when" }, clock(time(position), page.timezone)),
-      h("span", { class: "what", title: id(position) }, KINDS[kind(position)] || words(kind(position)), late(position) ? h("span", { class: "badge warn" }, "late") : null, h("span", { class: "muted" }, moved(position))),
-      h("code", null, tidy(order(position), 30)), amount(cash(position))]),
-    { foot: [["", "Net less disputes", "", amount(sum)]] }),
+      h("span", { class: "what", title: id(position) }, KINDS[kind(position)] || words(kind(position)), late(position) ? h("span", { class: "badge warn" }, "late") : null, h("span", { class: "muted" }, [reason(position) && `${tidy(reason(position), 120)}: `, moved(position)])),
+      h("code", null, tidy(number(position), 30)), amount(cash(position))]),
+    { foot: [["", seller("adjustments") ? "Net less disputes, adjusted" : "Net less disputes", "", amount(sum)]] }),
   found.length > limit && h("button", { type: "button", click: () => draw(found.length) }, `Show all ${count(found.length)}`));
   draw(60);
   return h("section", null, title, h("p", { class: "muted" }, `Times in ${page.timezone}.`), body);
@@ -147,14 +150,16 @@ function earlierOf(data, row, currency) {
 }
 
 function payoutsOf(data, row, currency) {
-  const { payouts, events } = data;
+  const { payouts, executions, events } = data;
   const found = entriesOf(data, "payouts", row).reverse();
   if (!found.length) return null;
   const value = (name, position) => payouts.columns[name]?.[position] ?? null;
   const numbers = events.columns.payout_number || [];
+  const executed = executions.columns.payout_number || [];
   return h("section", null, h("h3", null, found.length === 1 ? "Payout" : "Payouts"), found.map((position) => {
     const number = value("payout_number", position);
     const said = numbers.flatMap((other, index) => (other === number ? [index] : []));
+    const left = executed.flatMap((other, index) => (other === number ? [index] : []));
     const facts = [
       ["Window", day(value("payout_window", position), { year: true })], ["To", [value("rail", position), value("destination", position)].filter(Boolean).map((text) => tidy(text, 60)).join(", ")],
       ["Reference", tidy(value("external_reference", position) || "", 80)], ["Failure", tidy([value("failure_code", position) && words(value("failure_code", position)), value("failure_reason", position)].filter(Boolean).join(": "), 200)], ["Since", value("status_changed_at", position) && instant(value("status_changed_at", position))],
@@ -162,6 +167,9 @@ function payoutsOf(data, row, currency) {
     return h("div", { class: "payout" },
       h("div", { class: "line" }, h("b", null, tidy(number, 40)), badge(value("status", position)), money(value("amount", position), currency)),
       h("dl", { class: "meta" }, facts.map(([name, text]) => h("div", null, h("dt", null, name), h("dd", null, text)))),
+      left.length > 0 && table(`What left for ${number}`, [{ name: "Executed" }, { name: "By" }, { name: "Reference" }, { name: "Amount", right: true }],
+        left.map((index) => [instant(executions.columns.executed_at[index]), executions.columns.source[index] === "rail" ? "the rail" : `${tidy(executions.columns.noted_by[index], 40)}, by hand`,
+          h("code", { title: executions.columns.sha256[index] && `Proof ${executions.columns.sha256[index]}` }, tidy(executions.columns.external_reference[index], 60)), amount(executions.columns.amount[index])])),
       said.length > 0 && table(`What the rail said of ${number}`, [{ name: "Received" }, { name: "Event" }, { name: "Verdict" }],
         said.map((index) => [instant(events.columns.received_at[index]), tidy(events.columns.event_type[index], 60), [words(events.columns.verdict?.[index] ?? "waiting"), events.columns.failure_reason?.[index] && h("span", { class: "muted" }, ` ${tidy(events.columns.failure_reason[index], 120)}`)]])));
   }));

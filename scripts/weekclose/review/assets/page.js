@@ -22,7 +22,7 @@ function header(data, state, repaint) {
 
 function navigation(data, ids) {
   const failing = data.checks.filter(({ status }) => status === "fail").length;
-  const names = { verdict: ["Summary"], exceptions: ["Exceptions", count(data.exceptions.length)], checks: ["Checks", failing ? String(failing) : null], rails: ["Rails"], trends: ["Trends"], sellers: ["Sellers", count(data.sellers.length)], approve: ["Approve", "", "approve-tally"] };
+  const names = { verdict: ["Summary"], exceptions: ["Exceptions", count(data.exceptions.length)], adjustments: ["Adjustments", data.adjustments.wishes.length ? count(data.adjustments.wishes.length) : null], checks: ["Checks", failing ? String(failing) : null], rails: ["Rails"], trends: ["Trends"], sellers: ["Sellers", count(data.sellers.length)], approve: ["Approve", "", "approve-tally"] };
   const links = Object.entries(names).filter(([id]) => ids.includes(id)).map(([id, [name, tally, tallyId]]) =>
     h("a", { href: `#${id}` }, name, tally !== null && tally !== undefined && h("span", { class: `tally ${id === "checks" ? "bad" : ""}`, id: tallyId }, tally)));
   fill(byId("parts"), links);
@@ -99,7 +99,7 @@ function review(data) {
   header(data, state, repaint);
   fill(content, ...(isEmpty
     ? [emptyPart(data), checksPart(data, open), data.reserve_calendar.length > 0 && part("trends", "What comes next", null, calendarPanel(data))]
-    : [data.batch?.state && submission(data, () => sellers.showUnpaid()), made.figures, made.statement, exceptionsPart(data, open), checksPart(data, open), railsPart(data), made.trends, sellers.section, approvePart(data)]));
+    : [data.batch?.state && submission(data, () => sellers.showUnpaid()), made.figures, made.statement, exceptionsPart(data, open), adjustmentsPart(data, open), checksPart(data, open), railsPart(data), made.trends, sellers.section, approvePart(data)]));
   byId("loading").remove();
   content.hidden = false;
   sellers?.start?.();

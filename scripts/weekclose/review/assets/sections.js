@@ -84,7 +84,7 @@ function payoutsByStatus({ sellers }, currency) {
 }
 
 function answers(currency, counts) {
-  const order = ["paid", "submitted", "awaiting_reconciliation", "failed", "returned", "ready", "blocked"];
+  const order = ["paid", "reversed", "submitted", "awaiting_reconciliation", "failed", "returned", "ready", "blocked"];
   const total = order.reduce((sum, key) => sum + (counts[key]?.amount || 0), 0) || 1;
   return h("div", { class: "answers" },
     h("div", { class: "stack", "aria-hidden": "true" }, order.filter((key) => counts[key]?.amount).map((key) =>
@@ -232,7 +232,7 @@ function exceptionsPart(data, open) {
     return h("tr", { class: row === null ? "" : "opens", click: row === null ? null : (event) => event.target.closest("button") || open(row, rowsOf(shown)) },
       h("th", { scope: "row", class: "seller" }, sellerButton(id, name, row === null ? null : () => open(row, rowsOf(shown)))),
       h("td", null, columns.status[index] ? badge(columns.status[index]) : NOTHING),
-      h("td", { class: "reason" }, tidy(columns.text[index], 240)),
+      h("td", { class: "reason" }, tidy(columns.text[index], 240), columns.command?.[index] && h("code", null, tidy(columns.command[index], 160))),
       h("td", { class: "wide short" }, rail ? tidy(rail, 30) : NOTHING),
       h("td", { class: "num" }, money(columns.amount[index], columns.currency[index])));
   };
@@ -274,12 +274,61 @@ function exceptionsPart(data, open) {
       more, unprinted));
 }
 
+// -- 5. adjustments -----------------------------------------------------------------------------------
+
+/** What sellers owe or are owed beside their sales: what somebody has to decide, what enters, what is open. */
+function adjustmentsPart(data, open) {
+  const { adjustments } = data;
+  const { entered, wishes, open: still } = adjustments;
+  if (!entered.length && !wishes.length && !still?.length) {
+    return part("adjustments", "Adjustments", null, h("div", { class: "panel" }, empty("Nothing is owed beside the sales: no adjustment enters this window, and none is open.")));
+  }
+  const seller = (each) => {
+    const row = data.rowOf(each.seller_id, each.currency);
+    return row === undefined ? named(each.seller_id, 40) : h("button", { type: "button", class: "link", click: () => open(row, null) }, named(each.seller_id, 40));
+  };
+  return part("adjustments", "Adjustments and exceptions", "What sellers owe or are owed beside their sales.",
+    wishes.length > 0 && panel("Somebody has to decide", "Until another person does, the seller's payout is blocked.",
+      table("Open exceptions", [{ name: "Seller", heads: true, className: "seller" }, { name: "Adjustment", className: "short" }, { name: "Wish", className: "reason" }, { name: "Amount", right: true }],
+        wishes.map((each) => [seller(each), number(each), [`${tidy(each.wish, 60)}, asked by ${tidy(each.requested_by, 40)}: ${tidy(each.reason, 160)}`, h("code", null, tidy(each.command, 160))], money(each.amount, each.currency)]), { className: "cards" })),
+    h("div", { class: still ? "columns" : "" }, enteredPanel(data, seller), still && openPanel(still)));
+}
+
+const number = (each) => [each.adjustment_number, h("span", { class: "id" }, each.class)];
+
+function enteredPanel(data, seller) {
+  const { entered, entered_count: many, sums } = data.adjustments;
+  const title = data.page.is_frozen ? "What entered this window" : "What enters this window";
+  if (!entered.length) return panel(title, null, empty("No adjustment: what sellers get is what they sold."));
+  const body = h("div");
+  const draw = (limit) => fill(body, table(title, [{ name: "Seller", heads: true, className: "seller" }, { name: "Adjustment", className: "short" }, { name: "Why", className: "reason" }, { name: "Amount", right: true }],
+    entered.slice(0, limit).map((each) => [seller(each), number(each), tidy(each.reason, 200), money(each.amount, each.currency, true)]),
+    { className: "cards", foot: sums.map((sum) => [`All in ${sum.currency}`, "", "", money(sum.amount, sum.currency, true)]) }),
+  entered.length > limit && h("div", { class: "pad more" }, h("button", { type: "button", click: () => draw(entered.length) }, `Show all ${count(entered.length)}`)),
+  entered.length < many && h("p", { class: "pad muted" }, `The ${count(entered.length)} largest of ${count(many)}; the sum is of all.`));
+  draw(STEP);
+  const differs = sums.find((sum) => (data.statement[sum.currency] || []).find(({ key }) => key === "adjustments")?.value !== sum.amount);
+  return panel(title, "Positive to the seller.", body, h("p", { class: `proof ${differs ? "bad" : ""}`, id: "adjustments-proof" }, differs
+    ? `In ${differs.currency} this is not the line Adjustments above. Approve nothing; run weekclose sunday.`
+    : "To the cent the line Adjustments above."));
+}
+
+function openPanel(still) {
+  if (!still.length) return panel("Open by now", null, empty("Every obligation is settled."));
+  const codes = [...new Set(still.map(({ currency }) => currency))];
+  const sum = (code, key) => still.filter(({ currency }) => currency === code).reduce((total, each) => total + each[key], 0);
+  return panel("Open by now", "Of all sellers; what they owe is negative.",
+    table("Open obligations", [{ name: "Class", heads: true }, { name: "Stands" }, { name: "Number", right: true }, { name: "Open", right: true }],
+      still.map((each) => [each.class, each.stands, count(each.adjustments), money(each.open, each.currency)]),
+      { foot: codes.map((code) => [`All in ${code}`, "", count(sum(code, "adjustments")), money(sum(code, "open"), code)]) }));
+}
+
 function sellerButton(id, name, open) {
   const label = [name ? named(name, 60) : null, h("span", { class: "id" }, named(id, 40))];
   return open ? h("button", { type: "button", class: "link", click: open }, label) : h("span", null, label);
 }
 
-// -- 5. checks ----------------------------------------------------------------------------------------
+// -- 6. checks ----------------------------------------------------------------------------------------
 
 function checksPart(data, open) {
   const { checks, breaks = [] } = data;
@@ -327,7 +376,7 @@ function failingRows({ name, columns, rows }, data, open) {
     rows.map((row) => row.map((value, index) => (value === null ? NOTHING : right[index] ? String(value).replace("-", MINUS) : shown(value, index)))));
 }
 
-// -- 6. by rail and region ----------------------------------------------------------------------------
+// -- 7. by rail and region ----------------------------------------------------------------------------
 
 function railsPart({ rails, page, currencies }) {
   if (!rails.length) return part("rails", "By rail and region", null, h("div", { class: "panel" }, empty("Nothing is to be paid on Tuesday: no rail needs funds.")));
@@ -336,7 +385,8 @@ function railsPart({ rails, page, currencies }) {
     return total ? failed_last_week / total : null;
   };
   const failures = (each) => [rate(each) === null ? h("span", { class: "muted" }, "none sent") : h("span", null, `${count(each.failed_last_week)} of ${count(each.failed_last_week + each.paid_last_week)} `, h("span", { class: "muted" }, percent(rate(each), 2)))];
-  const line = (name, region, each, currency) => [name, region, count(each.sellers), failures(each), money(each.amount, currency), money(each.funding, currency)];
+  const funding = (each, currency) => (each.by_hand && !each.funding ? h("span", { class: "muted" }, "none: paid by hand") : money(each.funding, currency));
+  const line = (name, region, each, currency) => [name, region, count(each.sellers), failures(each), money(each.amount, currency), funding(each, currency)];
   const sum = (list) => list.reduce((total, each) => {
     for (const key of ["sellers", "amount", "funding", "failed_last_week", "paid_last_week"]) total[key] = (total[key] || 0) + (each[key] || 0);
     return total;
@@ -350,7 +400,7 @@ function railsPart({ rails, page, currencies }) {
       { foot: order.filter((code) => rails.some(({ currency }) => currency === code)).map((code) => line(`All in ${code}`, "", sum(rails.filter(({ currency }) => currency === code)), code)) })));
 }
 
-// -- 7. trends ----------------------------------------------------------------------------------------
+// -- 8. trends ----------------------------------------------------------------------------------------
 
 function trendsPart(data, currency, open) {
   const trend = data.trends[currency];
