@@ -10,6 +10,7 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from random import Random
 
+from market_people import Done, people, tuesday
 from reference import Books, Dispute, Order, Payout, RawRow, Refund, Seller, Terms
 from weekclose.addresses import sample_destination
 
@@ -70,6 +71,14 @@ class Tuesday:
 
 
 @dataclass(frozen=True)
+class Desks:
+    """What people do about payouts and obligations, after the run for `as_of`; `salt` decides what."""
+
+    salt: str
+    as_of: datetime
+
+
+@dataclass(frozen=True)
 class Sunday:
     """A run of the warehouse."""
 
@@ -78,9 +87,9 @@ class Sunday:
     freeze: bool = True
 
 
-Step = Put | Move | Hold | Clear | Tuesday | Sunday
-# What a step writes: new versions of raw rows and payouts, decisions.
-Change = RawRow | Payout | Hold | Clear
+Step = Put | Move | Hold | Clear | Tuesday | Desks | Sunday
+# What a step writes: new versions of raw rows and payouts, decisions, deeds.
+Change = RawRow | Payout | Hold | Clear | Done
 
 
 @dataclass(frozen=True)
@@ -113,10 +122,9 @@ def take(books: Books, step: Step) -> Iterator[Change]:
             books.clearances.append((seller_id, at))
             yield step
         case Tuesday(salt):
-            for key, payout in sorted(books.payouts.items()):
-                for moved_on in _rail(payout, Random(f"{salt}/{key}")):
-                    books.payouts[key] = moved_on
-                    yield moved_on
+            yield from tuesday(books, salt)
+        case Desks(salt, as_of):
+            yield from people(books, salt, as_of)
         case Sunday():
             raise TypeError("a Sunday is run, not taken")
 
@@ -126,32 +134,8 @@ def _hold(books: Books, step: Hold) -> Iterator[Payout]:
         if (key.seller_id, key.payout_window) == (step.seller_id, step.payout_window) and (
             payout.status in ("ready", "blocked")
         ):
-            reasons = tuple(sorted({*payout.block_reasons, "on_hold"}))
-            books.payouts[key] = replace(payout, status="blocked", block_reasons=reasons)
+            books.block(payout, {*payout.block_reasons, "on_hold"})
             yield books.payouts[key]
-
-
-def _rail(payout: Payout, dice: Random) -> Iterator[Payout]:
-    """What becomes of a payout on a Tuesday, one state after the other."""
-    if payout.status == "ready" and dice.random() < 0.9:
-        payout = replace(payout, status="submitted")
-        yield payout
-    chance = dice.random()
-    if payout.status == "submitted":
-        if chance < 0.55:
-            yield replace(payout, status="paid")
-        elif chance < 0.75:
-            yield replace(payout, status="failed", failure_reason="the wallet refused it")
-        elif chance < 0.85:
-            yield replace(payout, status="awaiting_reconciliation")
-    elif payout.status == "awaiting_reconciliation" and chance < 0.5:
-        # One that had failed or come back may have rolled: a person does not pay it a second time.
-        yield replace(payout, status="failed" if payout.failure_reason else "paid")
-    elif payout.status in ("failed", "returned") and chance < 0.25:
-        # The rail says that it has paid after all.
-        yield replace(payout, status="awaiting_reconciliation")
-    elif payout.status == "paid" and chance < 0.15:
-        yield replace(payout, status="returned", failure_reason="sent back")
 
 
 @dataclass
@@ -267,7 +251,7 @@ def _as_ofs(rng: Random, terms: Terms) -> Iterator[datetime]:
 
 def _steps(draft: _Draft) -> Iterator[Step]:
     rng = draft.rng
-    skipped = rng.randrange(SUNDAYS) if draft.chance(0.4) else None
+    skipped = rng.randrange(SUNDAYS) if draft.chance(0.5) else None
     for week, as_of in enumerate(draft.as_ofs):
         coming = draft.weeks.get(week, [])
         rng.shuffle(coming)
@@ -275,7 +259,7 @@ def _steps(draft: _Draft) -> Iterator[Step]:
         if week == skipped:
             continue
         terms = draft.terms
-        if draft.unruly(0.06):
+        if draft.unruly(0.09):
             terms = replace(terms, reserve_days=rng.choice((0, 3, 7, 10)))
         yield Sunday(as_of, terms, freeze=not draft.chance(0.12))
         if draft.unruly(0.12):
@@ -284,7 +268,9 @@ def _steps(draft: _Draft) -> Iterator[Step]:
             yield from early[:cut]
             draft.weeks[week + 1] = early[cut:]
             yield Sunday(as_of, terms)
+        yield Desks(f"{draft.terms}/{week}/Monday", as_of)
         yield Tuesday(f"{draft.terms}/{week}")
+        yield Desks(f"{draft.terms}/{week}/Thursday", as_of)
 
 
 # Sellers
@@ -293,7 +279,7 @@ def _steps(draft: _Draft) -> Iterator[Step]:
 def _seller(draft: _Draft, seller_id: str) -> Seller:
     rng = draft.rng
     region = rng.choice(("APAC", "APAC", "EU", "NA", "LATAM", "MOON" if draft.chance(0.5) else "EU"))
-    preferred = rng.choice((None, None, "SPL", "TRC-20", "ERC-20"))
+    preferred = rng.choice((None, None, "SPL", "TRC-20", "ERC-20", "MANUAL", "MANUAL"))
     seller = Seller(
         seller_id=seller_id,
         seller_type="freelancer" if draft.chance(0.25) else "merchant",
@@ -304,6 +290,7 @@ def _seller(draft: _Draft, seller_id: str) -> Seller:
         settlement_currency="USDT",
         status="active",
         created_at=draft.begins - 30 * DAY,
+        product="managed" if draft.chance(0.2) else "standard",
     )
     seller = replace(seller, wallet_address=_wallet(draft, seller))
     if draft.chance(0.25):
@@ -320,7 +307,7 @@ def _seller(draft: _Draft, seller_id: str) -> Seller:
 def _wallet(draft: _Draft, seller: Seller) -> str | None:
     """An address of the seller's rail, mostly."""
     default = {"APAC": "TRC-20", "LATAM": "TRC-20"}.get(seller.region, "ERC-20")
-    allowed = seller.preferred_rail in (default, "SPL")
+    allowed = seller.preferred_rail in (default, "SPL", "MANUAL")
     rail = seller.preferred_rail if allowed and seller.preferred_rail else default
     good = sample_destination(rail, f"{seller.seller_id} {draft.rng.random()}".encode())
     kind = draft.rng.random()
@@ -342,7 +329,7 @@ def _other_seller(draft: _Draft, seller: Seller) -> Seller:
     if kind == 2:
         return replace(seller, seller_type=rng.choice(("merchant", "freelancer")))
     if kind == 3:
-        return replace(seller, preferred_rail=rng.choice((None, "SPL", "TRC-20", "ERC-20")))
+        return replace(seller, preferred_rail=rng.choice((None, "SPL", "TRC-20", "ERC-20", "MANUAL")))
     quiet = timedelta(hours=draft.terms.quiet_hours)
     changed_at = draft.near(rng.choice(draft.as_ofs) - rng.choice((quiet, timedelta(0), 2 * DAY)))
     return replace(seller, wallet_address=_wallet(draft, seller), wallet_changed_at=changed_at)

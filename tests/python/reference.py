@@ -13,14 +13,17 @@ from itertools import groupby
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
+from obligations import ZERO, Adjustment, Party, settle_oldest_first
 from weekclose.addresses import check_destination
 from weekclose.settings import project_dir
 
-ZERO = Decimal("0.00")
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 KINDS = ("sale", "refund", "dispute_opened", "dispute_closed")
 # A payout in one of these states has used up its part of the balance.
-HOLDS_MONEY = ("ready", "submitted", "paid", "awaiting_reconciliation")
+IN_TRANSIT = ("submitted", "awaiting_reconciliation")
+# A reversed one has been paid, and what follows is an obligation of its own.
+PAID = ("paid", "reversed")
+HOLDS_MONEY = ("ready", *IN_TRANSIT, *PAID)
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Seller:
     settlement_currency: str
     status: str
     created_at: datetime
+    product: str = "standard"
 
 
 @dataclass(frozen=True)
@@ -128,15 +132,18 @@ class Happening(NamedTuple):
 
 @dataclass(frozen=True)
 class Line:
-    """A settlement line. `claim` is what the dispute is about, whatever could be clawed back for it."""
+    """A settlement line. `claim` is what the dispute is about, whatever could be clawed back for it.
+
+    That of an adjustment has no order, and the time of its event is the database's own.
+    """
 
     line_id: str
     seller_id: str
     currency: str
-    order_id: str
+    order_id: str | None
     kind: str
     source_id: str
-    event_at: datetime
+    event_at: datetime | None
     order_window: date
     home_window: date
     payout_window: date
@@ -144,12 +151,13 @@ class Line:
     fees: Decimal = ZERO
     refunds: Decimal = ZERO
     disputes: Decimal = ZERO
+    adjustments: Decimal = ZERO
     claim: Decimal = ZERO
     is_frozen: bool = False
 
     @property
     def cash(self) -> Decimal:
-        return self.gross - self.fees - self.refunds - self.disputes
+        return self.gross - self.fees - self.refunds - self.disputes + self.adjustments
 
     @property
     def is_late(self) -> bool:
@@ -171,6 +179,7 @@ class Row:
     fees: Decimal
     refunds: Decimal
     disputes: Decimal
+    adjustments: Decimal
     carry_in: Decimal
     payable: Decimal
     carry_out: Decimal
@@ -191,11 +200,31 @@ class Row:
 
 @dataclass(frozen=True)
 class Payout:
+    """`covers` are the windows whose lines it pays, `since` the last window that was frozen when its status
+    changed."""
+
+    number: str
     key: RowKey
     amount: Decimal
+    rail: str | None
+    destination: str | None
+    covers: frozenset[date]
     status: str
+    since: date
     block_reasons: tuple[str, ...] = ()
     failure_reason: str | None = None
+
+    @property
+    def party(self) -> Party:
+        return self.key.seller_id, self.key.currency
+
+
+@dataclass(frozen=True)
+class Execution:
+    """A transfer that happened."""
+
+    reference: str
+    amount: Decimal
 
 
 @dataclass(frozen=True)
@@ -283,7 +312,11 @@ class Claim:
 
 @dataclass
 class Books:
-    """Everything known: the raw rows as they stand, and what was frozen."""
+    """Everything known: the raw rows as they stand, what was frozen, and what people did with it.
+
+    `entering` are the lines of adjustments as the last run saw them, `handed_over` the windows whose batch
+    has left, `sent_again` the payouts of which a person has said that their money is here.
+    """
 
     sellers: dict[str, Seller] = field(default_factory=dict)
     orders: dict[str, Order] = field(default_factory=dict)
@@ -295,6 +328,11 @@ class Books:
     frozen_rows: dict[RowKey, Row] = field(default_factory=dict)
     payouts: dict[RowKey, Payout] = field(default_factory=dict)
     last_frozen: date | None = None
+    adjustments: dict[str, Adjustment] = field(default_factory=dict)
+    entering: list[Line] = field(default_factory=list)
+    executions: dict[str, list[Execution]] = field(default_factory=dict)
+    handed_over: set[date] = field(default_factory=set)
+    sent_again: set[str] = field(default_factory=set)
 
     def put(self, row: RawRow) -> None:
         """A raw row arrives, or a new version of it."""
@@ -310,6 +348,7 @@ class Books:
 
     def run(self, as_of: datetime, terms: Terms, *, freeze: bool) -> Marts:
         """A Sunday: freezes what is due if asked to, and says what the marts show after it."""
+        self.entering = list(self._entering(self.first_unfrozen(terms)))
         if freeze and terms.latest_due(as_of) >= self.first_unfrozen(terms):
             self._freeze(as_of, terms)
         return self.marts(as_of, terms)
@@ -319,6 +358,8 @@ class Books:
 
     def marts(self, as_of: datetime, terms: Terms) -> Marts:
         lines, unsettled = self._lines(as_of, terms)
+        first = self.first_unfrozen(terms)
+        lines += [line for line in self.entering if line.payout_window >= first]
         health = self._health(lines, as_of, terms)
         return Marts(
             lines={line.line_id: line for line in lines},
@@ -332,6 +373,24 @@ class Books:
         )
 
     # Lines
+
+    def _entering(self, window: date) -> Iterator[Line]:
+        """Adjustments enter the first window that is not frozen, whole, whatever the run speaks for."""
+        for adjustment in self.adjustments.values():
+            if adjustment.enters(window):
+                yield Line(
+                    line_id=f"adjustment:{adjustment.number}",
+                    seller_id=adjustment.applied_to,
+                    currency=adjustment.currency,
+                    order_id=None,
+                    kind="adjustment",
+                    source_id=adjustment.number,
+                    event_at=None,
+                    order_window=window,
+                    home_window=window,
+                    payout_window=window,
+                    adjustments=adjustment.signed,
+                )
 
     def _lines(self, as_of: datetime, terms: Terms) -> tuple[list[Line], list[Unsettled]]:
         lines = list(self.frozen_lines.values())
@@ -365,7 +424,7 @@ class Books:
             if dispute.closed_at and _released(dispute, as_of):
                 closed = Happening(dispute.closed_at, 3, dispute.dispute_id)
                 opening = self._opening(closed)
-                yield opening.order_id if opening else dispute.order_id, closed
+                yield (opening and opening.order_id) or dispute.order_id, closed
 
     def _opening(self, what: Happening) -> Line | None:
         """The frozen claim that a closed dispute releases, wherever its raw row and its order went since."""
@@ -442,7 +501,7 @@ class Books:
         frozen = [line for line in self.frozen_lines.values() if line.order_id == order_id]
         history = [line for line in lines if line.payout_window < terms.settlement_start]
         claim = self._claim(order_id, as_of)
-        for line in history + sorted(frozen, key=lambda line: (line.event_at, KINDS.index(line.kind))):
+        for line in history + sorted(frozen, key=_when):
             taken = claim.take(line)
             if not line.is_frozen:
                 yield taken
@@ -455,6 +514,25 @@ class Books:
         if sale:
             return Claim(sale.gross, sale.fees)
         return Claim(order.gross_amount, order.fee_amount) if order else Claim(ZERO, ZERO)
+
+    def restated(self, line: Line, as_of: datetime) -> Decimal:
+        """What a frozen sale's or refund's raw row says by now, less what the line gave the seller."""
+        if line.kind == "sale":
+            order = self._order(line.source_id, as_of)
+            is_his = (
+                order is not None
+                and order.captured_at is not None
+                and not self._why_no_sale(order)
+                and (order.seller_id, order.currency) == (line.seller_id, line.currency)
+            )
+            says = order.gross_amount - order.fee_amount if order and is_his else ZERO
+            return says - (line.gross - line.fees)
+        if line.kind == "refund":
+            refund = self.refunds[line.source_id]
+            is_its_own = refund.order_id == line.order_id and refund.refunded_at <= as_of
+            says = refund.fee_refund_amount - refund.amount if is_its_own else ZERO
+            return says + line.refunds + line.fees
+        return ZERO
 
     def _unsettled(self, order_id: str, what: Happening, as_of: datetime) -> Unsettled:
         order = self._order(order_id, as_of)
@@ -506,7 +584,7 @@ class Books:
         for window in sorted(windows | ({due} if due >= first else set())):
             key = RowKey(window, seller_id, currency)
             bare = self._row(key, own, terms, "pending" if window > due else "carried_forward")
-            carry_in, balance = balance, balance + bare.net - bare.disputes
+            carry_in, balance = balance, balance + bare.net - bare.disputes + bare.adjustments
             if window not in windows and balance == 0:
                 continue
             row = replace(bare, carry_in=carry_in, carry_out=balance)
@@ -524,7 +602,18 @@ class Books:
             ),
             ZERO,
         )
-        return cash - self._paid_out(seller_id, currency, HOLDS_MONEY)
+        return cash + self._recovered(seller_id, currency) - self._paid_out(seller_id, currency, HOLDS_MONEY)
+
+    def _recovered(self, seller_id: str, currency: str) -> Decimal:
+        """What the seller has sent for a debt that stands in his balance."""
+        return sum(
+            (
+                adjustment.bookings().get("seller_payable", ZERO)
+                for adjustment in self.adjustments.values()
+                if (adjustment.seller_id, adjustment.currency) == (seller_id, currency)
+            ),
+            ZERO,
+        )
 
     def _paid_out(self, seller_id: str, currency: str, states: Iterable[str]) -> Decimal:
         return sum(
@@ -545,6 +634,7 @@ class Books:
             fees=sum((line.fees for line in lines), ZERO),
             refunds=sum((line.refunds for line in lines), ZERO),
             disputes=sum((line.disputes for line in lines), ZERO),
+            adjustments=sum((line.adjustments for line in lines), ZERO),
             carry_in=ZERO,
             payable=ZERO,
             carry_out=ZERO,
@@ -595,22 +685,131 @@ class Books:
             yield "wallet_recently_changed"
         if (seller.seller_id, row.key.payout_window) in self.holds:
             yield "on_hold"
+        if self.is_undecided((seller.seller_id, row.key.currency)):
+            yield "exception_pending"
+
+    def is_undecided(self, party: Party) -> bool:
+        """Whether an exception is open that concerns the seller's money."""
+        return any(each.wish and party in each.concerns for each in self.adjustments.values())
 
     # The freeze
 
     def _freeze(self, as_of: datetime, terms: Terms) -> None:
         seen = self.marts(as_of, terms)
         due = terms.latest_due(as_of)
-        for row in seen.rows.values():
-            if not row.is_frozen and terms.settlement_start <= row.key.payout_window <= due:
-                frozen = replace(row, is_frozen=True)
-                self.frozen_rows[row.key] = frozen
-                if frozen.payable:
-                    self.payouts[row.key] = Payout(row.key, row.payable, frozen.status, frozen.block_reasons)
+        first = self.first_unfrozen(terms)
+        parties = {(debt.applied_to, debt.currency) for debt in self.adjustments.values()}
+        balances = {party: self._frozen_balance(*party) for party in parties}
         for line in seen.lines.values():
             if terms.settlement_start <= line.payout_window <= due:
                 self.frozen_lines[line.line_id] = replace(line, is_frozen=True)
         self.last_frozen = due
+        while first <= due:
+            for row in sorted(seen.rows.values(), key=lambda row: row.key):
+                if row.key.payout_window == first:
+                    self._promise(replace(row, is_frozen=True))
+                    balances[row.key.seller_id, row.key.currency] = row.payable + row.carry_out
+            self._settle(first, balances)
+            first += timedelta(days=7)
+
+    def _promise(self, row: Row) -> None:
+        self.frozen_rows[row.key] = row
+        if not row.payable:
+            return
+        assert self.last_frozen
+        party = row.key[1:]
+        rows = {key.payout_window for key in self.frozen_rows if key[1:] == party}
+        others = [other for other in self.payouts.values() if other.key[1:] == party]
+        paid = {window for other in others if other.status in HOLDS_MONEY for window in other.covers}
+        self.payouts[row.key] = Payout(
+            number=f"JPO{len(self.payouts) + 1:07}",
+            key=row.key,
+            amount=row.payable,
+            rail=row.rail,
+            destination=self.sellers[row.key.seller_id].wallet_address,
+            covers=frozenset(rows - paid),
+            status=row.status,
+            since=self.last_frozen,
+            block_reasons=row.block_reasons,
+        )
+
+    def _settle(self, window: date, balances: dict[Party, Decimal]) -> None:
+        """What stands in the window is applied; what the balances after it cover is settled, oldest first."""
+        for line in self.frozen_lines.values():
+            if line.kind == "adjustment" and line.payout_window == window:
+                entered = replace(self.adjustments[line.source_id], status="applied", payout_window=window)
+                self.adjustments[line.source_id] = entered
+        open_ones = [each for each in self.adjustments.values() if each.is_line and each.status == "applied"]
+        covered = {each.number: each.unsettled for each in open_ones if each.sign > 0}
+        for party, balance in balances.items():
+            debts = [
+                each for each in open_ones if each.sign < 0 and (each.applied_to, each.currency) == party
+            ]
+            covered |= settle_oldest_first(debts, max(ZERO, -balance))
+        for number, amount in covered.items():
+            after = self.adjustments[number]
+            after = replace(after, settled=(*after.settled, (window, amount)))
+            self.adjustments[number] = after if after.unsettled else replace(after, status="settled")
+
+    # Payouts
+
+    def move(self, payout: Payout, status: str, failure_reason: str | None = None) -> None:
+        """A payout's new state; what has left is not blocked."""
+        assert self.last_frozen
+        self.payouts[payout.key] = replace(
+            payout, status=status, since=self.last_frozen, block_reasons=(), failure_reason=failure_reason
+        )
+
+    def block(self, payout: Payout, reasons: set[str]) -> None:
+        """What keeps a payout back that has not left: other reasons than before, or none any more."""
+        assert self.last_frozen
+        status = "blocked" if reasons else "ready"
+        since = payout.since if status == payout.status else self.last_frozen
+        self.payouts[payout.key] = replace(
+            payout, status=status, since=since, block_reasons=tuple(sorted(reasons))
+        )
+
+    def payout(self, number: str) -> Payout:
+        return next(payout for payout in self.payouts.values() if payout.number == number)
+
+    def has_rolled(self, payout: Payout) -> bool:
+        """Whether a window was frozen with its money since it was kept back, or did not arrive."""
+        assert self.last_frozen
+        kept = payout.status in ("blocked", "failed", "returned")
+        return kept and self.last_frozen > max(payout.since, payout.key.payout_window)
+
+    def known_amount(self, payout: Payout) -> Decimal:
+        """What has left, as far as anybody knows."""
+        executed = self.executions.get(payout.number)
+        return executed[-1].amount if executed else payout.amount
+
+    # The ledger
+
+    def ledger(self) -> dict[tuple[str, str, str], Decimal]:
+        """What stands on each account of a seller in a currency; without those on which nothing does."""
+        accounts: dict[tuple[str, str, str], Decimal] = {}
+
+        def add(account: str, party: Party, amount: Decimal) -> None:
+            accounts[account, *party] = accounts.get((account, *party), ZERO) + amount
+
+        for line in self.frozen_lines.values():
+            party = line.seller_id, line.currency
+            add("seller_payable", party, line.cash)
+            add("platform_fees", party, line.fees)
+            add("sales_clearing", party, line.refunds + line.disputes - line.gross)
+        for payout in self.payouts.values():
+            account = "payouts_paid" if payout.status in PAID else "payouts_in_transit"
+            if payout.status in (*PAID, *IN_TRANSIT):
+                add("seller_payable", payout.party, -payout.amount)
+                add(account, payout.party, payout.amount)
+        for adjustment in self.adjustments.values():
+            for account, amount in adjustment.bookings().items():
+                add(account, (adjustment.seller_id, adjustment.currency), amount)
+            if adjustment.payout_window is not None:
+                # In another seller's row it leaves each of the two with accounts that sum to zero.
+                add("sales_clearing", (adjustment.seller_id, adjustment.currency), adjustment.signed)
+                add("sales_clearing", (adjustment.applied_to, adjustment.currency), -adjustment.signed)
+        return {key: amount for key, amount in accounts.items() if amount}
 
     # Balances and health
 
@@ -624,13 +823,14 @@ class Books:
                 (payout for payout in self.payouts.values() if payout.key[1:] == (seller_id, currency)),
                 key=lambda payout: payout.key.payout_window,
             )
-            in_transit = self._paid_out(seller_id, currency, ("submitted", "awaiting_reconciliation"))
+            in_transit = self._paid_out(seller_id, currency, IN_TRANSIT)
             yield Balance(
                 seller_id=seller_id,
                 currency=currency,
                 pending_balance=sum((line.cash for line in own if line.payout_window > due), ZERO),
                 available_balance=sum((line.cash for line in own if line.payout_window <= due), ZERO)
-                - self._paid_out(seller_id, currency, ("paid",))
+                + self._recovered(seller_id, currency)
+                - self._paid_out(seller_id, currency, PAID)
                 - in_transit,
                 in_transit=in_transit,
                 reserve_closes_at=terms.reserve_closes_at(min(open_windows)) if open_windows else None,
@@ -642,7 +842,8 @@ class Books:
         day = terms.local_date(as_of)
         month = (terms.midnight(day - timedelta(days=30)), terms.midnight(day))
         week = (terms.midnight(day - timedelta(days=7)), terms.midnight(day))
-        recent = [line for line in lines if month[0] <= line.event_at < month[1]]
+        # Adjustments are no trade: they say nothing about the seller's health.
+        recent = [line for line in lines if line.event_at and month[0] <= line.event_at < month[1]]
         disputes = [
             (*owner, dispute)
             for dispute in self.disputes.values()
@@ -684,7 +885,7 @@ class Books:
         week_begins: datetime,
     ) -> Health:
         sales = [line for line in lines if line.kind == "sale"]
-        last_sales = [line for line in sales if line.event_at >= week_begins]
+        last_sales = [line for line in sales if line.event_at and line.event_at >= week_begins]
         activity = Activity(
             orders=len(sales),
             disputes=len(disputes),
@@ -704,6 +905,11 @@ class Books:
             reasons=reasons,
             currencies=currencies,
         )
+
+
+def _when(line: Line) -> tuple[datetime, int]:
+    assert line.event_at
+    return line.event_at, KINDS.index(line.kind)
 
 
 def _released(dispute: Dispute, as_of: datetime) -> bool:
@@ -758,6 +964,26 @@ def rail_of(seller: Seller) -> str | None:
     if seller.preferred_rail in [row["rail"] for row in rails]:
         return seller.preferred_rail
     return next((row["rail"] for row in rails if row["is_default"] == "true"), None)
+
+
+def policy_of(seller: Seller, of_class: str, own: str | None) -> tuple[str, bool]:
+    """(mode, whether a document is needed): of the seller's product, else his `own`, else everybody's."""
+    policies = [row for row in _seed("adjustment_policies") if row["class"] == of_class]
+    for row in policies:
+        if (row["scope"], row["scope_value"]) == ("product", seller.product):
+            return row["mode"], row["needs_document"] == "true"
+    if own:
+        return own, False
+    default = next(row for row in policies if row["scope"] == "default")
+    return default["mode"], default["needs_document"] == "true"
+
+
+def reversal_reasons() -> dict[str, tuple[bool, str]]:
+    """(whether evidence is needed, direction of the obligation) per reason."""
+    return {
+        row["reason"]: (row["needs_evidence"] == "true", row["direction"])
+        for row in _seed("reversal_reasons")
+    }
 
 
 def floors() -> dict[str, tuple[Decimal, Decimal]]:

@@ -59,13 +59,26 @@ ORDERS = """
     ('disputed 1', 'disputed', 'USD', '2026-11-02Z', 100, 10, 'fulfilled'),
     ('disputed 3', 'disputed', 'USD', '2026-11-16Z', 100, 10, 'fulfilled'),
     ('disputed 4', 'disputed', 'USD', '2026-11-23Z', 100, 10, 'fulfilled'),
+    ('owing 1', 'owing', 'USD', '2026-11-02Z', 100, 10, 'fulfilled'),
+    ('owing 2', 'owing', 'USD', '2026-11-09Z', 40, 4, 'fulfilled'),
+    ('owing 3', 'owing', 'USD', '2026-11-16Z', 100, 10, 'fulfilled'),
+    ('owing 4', 'owing', 'USD', '2026-11-23Z', 100, 10, 'fulfilled'),
+    ('indebted 1', 'indebted', 'USD', '2026-11-02Z', 100, 10, 'fulfilled'),
+    ('indebted 2', 'indebted', 'USD', '2026-11-09Z', 40, 4, 'fulfilled'),
+    ('credited 1', 'credited', 'USD', '2026-11-02Z', 100, 10, 'fulfilled'),
+    ('credited 3', 'credited', 'USD', '2026-11-16Z', 100, 10, 'fulfilled'),
+    ('overpaid 1', 'overpaid', 'USD', '2026-11-02Z', 100, 10, 'fulfilled'),
+    ('retried 1', 'retried', 'USD', '2026-11-02Z', 100, 10, 'fulfilled'),
+    ('reversed 1', 'reversed', 'USD', '2026-11-02Z', 100, 10, 'fulfilled'),
+    ('by hand 1', 'by hand', 'USD', '2026-11-02Z', 100, 10, 'fulfilled'),
+    ('clawed 1', 'clawed', 'USD', '2026-11-02Z', 100, 10, 'fulfilled'),
     ('cancelled', 'busy', 'USD', '2026-11-23Z', 60, 6, 'cancelled'),
     ('of a stranger', 'nobody', 'USD', '2026-11-23Z', 60, 6, 'fulfilled')
 """
 
 MARKETPLACE = f"""
     insert into raw.sellers
-    (seller_id, seller_type, region, settlement_currency, status, created_at, wallet_address)
+    (seller_id, seller_type, region, settlement_currency, status, created_at, wallet_address, preferred_rail)
     select
         seller_id,
         case seller_id when 'small' then 'freelancer' else 'merchant' end,
@@ -73,8 +86,12 @@ MARKETPLACE = f"""
         'USD',
         case seller_id when 'blocked' then 'suspended' else 'active' end,
         '2026-01-01Z',
-        '{WALLET}'
-    from unnest(array['busy', 'paid', 'failed', 'blocked', 'small', 'disputed']) as seller_id;
+        '{WALLET}',
+        case seller_id when 'by hand' then 'MANUAL' end
+    from unnest(array[
+        'busy', 'paid', 'failed', 'blocked', 'small', 'disputed', 'owing', 'indebted', 'credited', 'overpaid',
+        'retried', 'reversed', 'by hand', 'clawed'
+    ]) as seller_id;
 
     insert into raw.orders
     (order_id, seller_id, currency, captured_at, gross_amount, fee_amount, status)
@@ -90,6 +107,7 @@ MARKETPLACE = f"""
     ('of nothing', 'unknown', 30, 3, '2026-11-25Z');
 
     insert into raw.disputes (dispute_id, order_id, amount, reason, status, opened_at, closed_at) values
+    ('clawed', 'clawed 1', 100, 'fraud', 'lost', '2026-11-20Z', '2026-11-27Z'),
     ('won', 'disputed 1', 100, 'fraud', 'won', '2026-11-20Z', '2026-11-27Z'),
     ('lost', 'disputed 3', 100, 'fraud', 'lost', '2026-11-20Z', '2026-11-27Z'),
     ('open', 'disputed 4', 100, 'fraud', 'open', '2026-11-24Z', null),
@@ -132,16 +150,116 @@ BETWEEN_THE_NIGHTS = """
     end
     $$;
     insert into payouts.seller_logins (login, seller_id) values ('pam', 'paid');
+    select payouts.enrol('mona');
+    select payouts.present_code('mona', '000000');
 
     update raw.sellers set status = 'active', loaded_at = now() where seller_id = 'blocked';
     insert into raw.orders (order_id, seller_id, currency, captured_at, gross_amount, fee_amount, status)
     values ('late', 'paid', 'USD', '2026-11-03Z', 30, 3, 'fulfilled');
     update raw.orders set gross_amount = 90, loaded_at = now() where order_id = 'busy 1';
+    update raw.orders set gross_amount = 95, loaded_at = now() where order_id = 'paid 1';
     insert into payouts.holds (seller_id, payout_window, reason, held_by)
     values ('disputed', '2026-11-22', 'odd', 'mona');
     insert into payouts.clearances (seller_id, reason, cleared_by) values ('disputed', 'known', 'mona');
     insert into raw.rejected_rows (load_id, table_name, file_name, line_number, reason, content)
     values (gen_random_uuid(), 'orders', 'orders.csv', 2, 'gross_amount is negative', '...');
+"""
+
+# Then what was wrong is put right: money that left otherwise than promised, by hand, or to the wrong person;
+# and what sellers owe and are owed, by the policy and against it.
+PUT_RIGHT = """
+    create function pg_temp.document(text) returns text language sql as $$
+        select payouts.store_document(convert_to('%PDF-1.4 ' || $1, 'UTF8'), 'application/pdf', 'olga')
+    $$;
+    create function pg_temp.payout_of(text) returns text language sql as $$
+        select payout_number from payouts.payouts where seller_id = $1 and payout_window = '2026-11-01'
+    $$;
+    create function pg_temp.propose(
+        seller text, class text, amount numeric, invoice text default null, proof text default null
+    ) returns text language sql as $$
+        select payouts.propose_adjustment(
+            seller, 'USD', class, amount, 'odd', 'as agreed', invoice, proof, null, 'mona'
+        )
+    $$;
+    create function pg_temp.deviate(
+        number text, wish text, amount numeric, due date, seller text, verdict text
+    ) returns void language sql as $$
+        select payouts.decide_exceptions(
+            array[payouts.deviate(number, wish, amount, due, seller, 'agreed', 'mona')], verdict, 'so', 'anna'
+        )
+    $$;
+
+    select payouts.confirm('W2026-11-01-G2', clock_timestamp(), jsonb_agg(jsonb_build_object(
+        'reference', pg_temp.payout_of(seller), 'status', 'completed', 'final', true, 'amount', amount,
+        'external_reference', 'TX-' || seller
+    )), 'olga')
+    from (
+        values ('overpaid', 95), ('retried', 80), ('reversed', 90), ('clawed', 90)
+    ) as told (seller, amount);
+    select payouts.resolve_payout(pg_temp.payout_of('overpaid'), 'accept', 'so says the bank', null, 'rita');
+    select payouts.resolve_payout(
+        pg_temp.payout_of('retried'), 'retry', 'it came back', pg_temp.document('it came back'), 'rita'
+    );
+    select payouts.reverse_payout(
+        pg_temp.payout_of('reversed'), 'wrong_beneficiary', 'odd', pg_temp.document('the wallet'), 'rita'
+    );
+    -- It came back after all.
+    select payouts.apply_event(payouts.receive_event(
+        'batch', 'back', 'payout.returned', 'returned', pg_temp.payout_of('reversed'), 90, 'USD', 'TX-back',
+        null, null, now(), true, ''
+    ), 'rail');
+    select payouts.resolve_payout(pg_temp.payout_of('reversed'), 'accept', 'it came back', null, 'rita');
+    select payouts.execute_payout(
+        pg_temp.payout_of('by hand'), 'BANK-1', 90, now(), pg_temp.document('paid'), '', 'olga'
+    );
+    select payouts.replace_proof(pg_temp.payout_of('by hand'), pg_temp.document('paid 2'), 'clearer', 'olga');
+
+    -- The second one is settled by two windows, the third one by none.
+    select pg_temp.propose('owing', 'carry_forward_deduction', amount)
+    from (values (30), (50)) as debts (amount);
+    select pg_temp.propose('indebted', 'carry_forward_deduction', 500);
+    select pg_temp.propose('credited', 'carry_forward_credit', 5);
+    select pg_temp.deviate(
+        pg_temp.propose('credited', 'carry_forward_deduction', 4), 'amount', 3, null, null, 'approved'
+    );
+    select pg_temp.deviate(
+        pg_temp.propose('credited', 'carry_forward_deduction', 7), 'defer', null, '2026-11-29', null,
+        'approved'
+    );
+    select pg_temp.deviate(
+        pg_temp.propose('owing', 'carry_forward_deduction', 6), 'out_of_scope', null, null, 'credited',
+        'approved'
+    );
+    select pg_temp.deviate(
+        pg_temp.propose('credited', 'carry_forward_deduction', 8), 'skip', null, null, null, 'rejected'
+    );
+    select payouts.cancel_adjustment(pg_temp.propose('credited', 'carry_forward_credit', 9), 'no', 'mona');
+
+    select pg_temp.propose('credited', 'gross_invoice_fee', amount, 'INV-' || amount)
+    from (values (11), (12), (13)) as fees (amount);
+    select pg_temp.propose('credited', 'manual_cash_recovery', 14, null, pg_temp.document('the debt'));
+    select payouts.apply_adjustment(adjustment_number, seller_id, currency, 'nina')
+    from payouts.adjustments
+    where class not like 'carry_forward%' and amount > 11;
+    select payouts.settle_adjustment(adjustment_number, 'BANK-2', pg_temp.document('it came'), 'olga')
+    from payouts.adjustments
+    where class not like 'carry_forward%' and amount > 12;
+"""
+
+# And of the second freeze: a frozen line's raw row has changed, a dispute has left a debt that was paid back,
+# and somebody has to decide about a seller's money.
+PUT_RIGHT_LATER = """
+    select payouts.propose_from('sale:paid 1', 'restated', 'as the feed says', null, 'mona');
+    select payouts.propose_from(
+        'dispute_opened:clawed', 'lost', 'he pays', pg_temp.document('a debt'), 'mona'
+    );
+    select payouts.apply_adjustment(adjustment_number, seller_id, currency, 'nina')
+    from payouts.adjustments where source = 'dispute';
+    select payouts.settle_adjustment(adjustment_number, 'BANK-3', pg_temp.document('it came too'), 'olga')
+    from payouts.adjustments where source = 'dispute';
+    select payouts.deviate(
+        pg_temp.propose('owing', 'carry_forward_deduction', 2), 'skip', null, null, null, 'odd', 'mona'
+    );
 """
 
 
@@ -170,7 +288,9 @@ def market(module_database: Server, tmp_path_factory: pytest.TempPathFactory) ->
         conn.execute(MARKETPLACE.encode())
         _sunday(module_database, warehouse, FIRST_NIGHT, "frozen")
         conn.execute(BETWEEN_THE_NIGHTS.encode())
+        conn.execute(PUT_RIGHT.encode())
         _sunday(module_database, warehouse, SECOND_NIGHT, "frozen")
+        conn.execute(PUT_RIGHT_LATER.encode())
         refresher = Warehouse(Settings(WEEKCLOSE_HOME=anew), module_database)
         _sunday(module_database, refresher, THIRD_NIGHT, "not_frozen", may_freeze=False, full_refresh=True)
         _sunday(module_database, warehouse, THIRD_NIGHT, "not_frozen", may_freeze=False)
@@ -237,6 +357,67 @@ def _wrong_view(view: str, right: str, wrong: str) -> Corruption:
 EVENTS = "intermediate.int_order_events"
 ROWS = "intermediate.int_window_rows"
 FROZEN_ROWS = "payouts.frozen_rows"
+ADJUSTMENT_LINES = "intermediate.int_adjustment_lines"
+POLICIES, REASONS = "seeds.adjustment_policies", "seeds.reversal_reasons"
+
+
+def _executed(payout: str, proof: str) -> str:
+    return (
+        "insert into payouts.executions (payout_number, rail, external_reference, amount, executed_at,"
+        " noted_by, source, event_id, batch_id, asked_at)"
+        f" values ({payout}, 'TRC-20', 'odd', 1, now(), 'olga', {proof})"
+    )
+
+
+def _resolved(payout: str, adjustment: str, document: str) -> str:
+    return (
+        "insert into payouts.resolutions"
+        " (payout_number, verdict, note, resolved_by, adjustment_number, document)"
+        f" values ({payout}, 'retry', 'odd', 'rita', {adjustment}, {document})"
+    )
+
+
+def _reversed(payout: str, adjustment: str, evidence: str) -> str:
+    return (
+        "insert into payouts.reversals"
+        " (payout_number, reason, note, reversed_by, adjustment_number, evidence)"
+        f" values ({payout}, 'duplicate_payment', 'odd', 'rita', {adjustment}, {evidence})"
+    )
+
+
+def _recognized(seller: str) -> str:
+    """A booking of what nobody owes."""
+    return (
+        "with booked as (insert into payouts.ledger_transactions (kind, reference)"
+        " values ('recognize', 'odd') returning transaction_id)"
+        " insert into payouts.ledger_entries"
+        " (transaction_id, account, seller_id, currency, amount, adjustment_number)"
+        " select transaction_id, account, seller_id, currency, sign * amount, adjustment_number"
+        " from payouts.adjustments cross join booked"
+        " cross join (values ('seller_obligations', -1), ('sales_clearing', 1)) as side (account, sign)"
+        f" where seller_id = '{seller}'"
+    )
+
+
+def _entered(what: str, seller: str = "applied_to", amount: str = "payouts.signed(adjustments)") -> str:
+    """A line of an adjustment in the first unfrozen window."""
+    return (
+        "insert into payouts.frozen_lines (line_id, payout_window, seller_id, currency, kind, source_id,"
+        " event_at, order_window, home_window, gross, fees, refunds, disputes, adjustments, source_amount)"
+        f" select 'adjustment:' || adjustment_number, '2026-11-22', {seller}, currency, 'adjustment',"
+        f" adjustment_number, now(), '2026-11-22', '2026-11-22', 0, 0, 0, 0, {amount}, {amount}"
+        f" from payouts.adjustments where {what}"
+    )
+
+
+def _enters(what: str) -> Corruption:
+    """A line, in the next freeze, of an adjustment that should have none."""
+    return Corruption(
+        f"insert into {ADJUSTMENT_LINES} select 'adjustment:' || adjustment_number, adjustment_number,"
+        " seller_id, currency, now(), '2026-11-22', -applied_amount from payouts.adjustments"
+        f" where {what}"
+    )
+
 
 CORRUPTIONS: dict[str, list[Corruption]] = {
     "assert_raw_rows_are_accounted_for": [
@@ -266,6 +447,8 @@ CORRUPTIONS: dict[str, list[Corruption]] = {
     "assert_lines_sum_to_rows": [
         Corruption(f"update {EVENTS} set gross = gross + 0.01 where line_id = 'sale:busy 4'"),
         Corruption(f"delete from {EVENTS} where line_id = 'sale:busy 3'"),
+        Corruption(f"update {ADJUSTMENT_LINES} set adjustments = adjustments - 0.01"),
+        Corruption(f"delete from {ADJUSTMENT_LINES}"),
         Corruption(f"update {ROWS} set order_count = order_count + 1 where payout_window = '2026-11-22'"),
         _frozen(
             f"update {FROZEN_ROWS} set gross = gross + 1, net = net + 1, carry_out = carry_out + 1"
@@ -304,6 +487,10 @@ CORRUPTIONS: dict[str, list[Corruption]] = {
         ),
     ],
     "assert_frozen_lines_stand": [
+        _enters("status = 'settled' and class like 'carry_forward%'"),
+        _wrong_view(
+            "marts.settlement_lines", "frozen_lines.kind = 'adjustment'", "frozen_lines.kind = 'sale'"
+        ),
         Corruption(f"delete from {EVENTS} where line_id = 'sale:busy 1'"),
         Corruption(f"update {EVENTS} set gross = gross + 0.01 where line_id = 'sale:busy 3'"),
         Corruption(f"update {EVENTS} set payout_window = '2026-11-22' where line_id = 'sale:busy 3'"),
@@ -351,6 +538,183 @@ CORRUPTIONS: dict[str, list[Corruption]] = {
             f"update {ROWS} set reserve_closes_at = as_of + interval '1 s' where status = 'ready'",
         ),
     ],
+    "assert_adjustments_enter_once": [
+        # Another seller's, in other money, the other way, in another window, and not at all.
+        _frozen(
+            "update payouts.frozen_lines set seller_id = 'paid'"
+            " where kind = 'adjustment' and seller_id = 'indebted'"
+        ),
+        _frozen("update payouts.frozen_lines set currency = 'EUR' where kind = 'adjustment'"),
+        _frozen(
+            "update payouts.frozen_lines set adjustments = -adjustments, source_amount = -adjustments"
+            " where kind = 'adjustment'"
+        ),
+        _frozen(
+            "update payouts.frozen_lines set payout_window = '2026-11-15', order_window = '2026-11-15',"
+            " home_window = '2026-11-15' where kind = 'adjustment'"
+        ),
+        _frozen("delete from payouts.frozen_lines where kind = 'adjustment' and seller_id = 'indebted'"),
+        # Nobody has approved that it is less, or another's.
+        _frozen("delete from payouts.exceptions where deviation = 'amount'"),
+        _frozen("update payouts.exceptions set decision = 'rejected' where deviation = 'out_of_scope'"),
+        # An invoice, and cash that came back, are no lines.
+        *(
+            Corruption(_entered(what), psycopg.DatabaseError)
+            for what in (
+                "class = 'gross_invoice_fee' and status = 'applied'",
+                "class = 'manual_cash_recovery'",
+                "status = 'cancelled'",
+            )
+        ),
+    ],
+    "assert_allocations_settle_the_oldest_first": [
+        _frozen("update payouts.adjustment_allocations set amount = amount - 0.01 where amount = 36"),
+        _frozen("delete from payouts.adjustment_allocations where amount = 5"),
+        # The younger one of the two before the older one.
+        _frozen(
+            "update payouts.adjustment_allocations set amount = 36 - amount"
+            " where payout_window = '2026-11-08' and amount in (6, 30)"
+        ),
+        _frozen("update payouts.adjustment_allocations set payout_window = '2026-11-15' where amount = 36"),
+        Corruption(
+            "update payouts.adjustments set status = 'settled', settled_at = now()"
+            " where status = 'applied' and class like 'carry_forward%'"
+        ),
+        # Of what is no line.
+        Corruption(
+            "insert into payouts.adjustment_allocations"
+            " select adjustment_number, '2026-11-15', 1 from payouts.adjustments where status = 'proposed'"
+        ),
+    ],
+    "assert_approved_adjustments_enter_the_next_freeze": [
+        Corruption(f"delete from {ADJUSTMENT_LINES}"),
+        Corruption(f"update {ADJUSTMENT_LINES} set adjustments = -adjustments"),
+        Corruption(f"update {ADJUSTMENT_LINES} set adjustments = 10 * adjustments"),
+        Corruption(f"update {ADJUSTMENT_LINES} set currency = 'EUR'"),
+        Corruption(f"update {ADJUSTMENT_LINES} set payout_window = payout_window + 7"),
+        _enters("not_before > '2026-11-22'"),
+        _enters("amount = 2"),
+        _enters("status = 'proposed'"),
+        _enters("status = 'settled' and class like 'carry_forward%'"),
+    ],
+    "assert_corrections_are_what_left": [
+        Corruption(
+            "update payouts.account_balances set balance = balance + 0.01"
+            " where account = 'payout_corrections' and seller_id = 'overpaid'"
+        ),
+        Corruption("insert into payouts.account_balances values ('payout_corrections', 'small', 'USD', 1)"),
+        _frozen("update payouts.executions set amount = 96 where amount = 95"),
+        _frozen("update payouts.resolutions set verdict = 'retry'"),
+        _frozen("delete from payouts.reversals"),
+    ],
+    "assert_executions_are_proved": [
+        _frozen("delete from payouts.proofs"),
+        Corruption(
+            _executed("'JPO0000002'", "'manual', null, null, null") + "; set constraints all immediate",
+            CheckViolation,
+        ),
+        # Proved by what was said of another.
+        Corruption(_executed("'JPO0000002'", "'rail', 1, null, null")),
+        Corruption(_executed("'JPO0000002'", "'rail', null, 'W2026-11-15-G1', now()")),
+    ],
+    "assert_executions_are_what_payouts_refer_to": [
+        _frozen("update payouts.payouts set reference_id = 'other' where seller_id = 'by hand'"),
+        _frozen("update payouts.payouts set reference_id = null where status = 'reversed'"),
+        _frozen("update payouts.executions set external_reference = 'other' where source = 'manual'"),
+        _frozen(
+            "delete from payouts.executions where external_reference = 'TX-clawed';"
+            " update payouts.payouts set reference_id = null where seller_id = 'clawed'"
+        ),
+    ],
+    "assert_references_are_of_one_execution": [
+        Corruption(
+            "update payouts.executions set external_reference = 'TX' where external_reference = 'TX-clawed'",
+            RestrictViolation,
+            "set local session_replication_role = replica;"
+            " alter table payouts.executions drop constraint executions_reference_is_unique",
+        ),
+        Corruption(
+            "insert into payouts.executions (payout_number, rail, external_reference, amount, executed_at,"
+            " source, event_id, noted_by)"
+            " select 'JPO0000002', rail, external_reference, amount, now(), 'rail', 1, 'olga'"
+            " from payouts.executions where external_reference = 'TX-clawed'",
+            UniqueViolation,
+            "alter table payouts.executions drop constraint executions_reference_is_unique",
+        ),
+    ],
+    "assert_mismatches_are_made_up_for": [
+        _frozen("delete from payouts.adjustments where source = 'mismatch'"),
+        _frozen("update payouts.adjustments set amount = 6, applied_amount = 6 where source = 'mismatch'"),
+        _frozen("update payouts.adjustments set class = 'carry_forward_credit' where source = 'mismatch'"),
+        _frozen("update payouts.executions set amount = 96 where amount = 95"),
+        _frozen("update payouts.resolutions set verdict = 'retry' where verdict = 'accept'"),
+        _frozen("update payouts.resolutions set verdict = 'accept' where verdict = 'retry'"),
+        _frozen("delete from payouts.resolutions where verdict = 'accept'"),
+    ],
+    "assert_reversals_leave_an_obligation": [
+        _frozen("delete from payouts.reversals"),
+        _frozen("update payouts.reversals set adjustment_number = 'ADJ0000006'"),
+        _frozen("update payouts.payouts set status = 'paid' where status = 'reversed'"),
+        _frozen(
+            "update payouts.payouts set status = 'reversed' where seller_id = 'paid' and status = 'paid'"
+        ),
+        _frozen("update payouts.adjustments set amount = 89, applied_amount = 89 where source = 'reversal'"),
+        _frozen("update payouts.adjustments set source_id = 'JPO0000001' where source = 'reversal'"),
+        _frozen("update payouts.adjustments set seller_id = 'paid' where source = 'reversal'"),
+        Corruption(
+            _reversed("'JPO0000009'", "'ADJ0000001'", "null") + "; set constraints all immediate",
+            CheckViolation,
+        ),
+    ],
+    "assert_no_approval_while_an_exception_was_open": [
+        _frozen("update payouts.exceptions set requested_at = '2000-01-01Z' where decision is not null"),
+        _frozen("update payouts.exceptions set requested_at = '2000-01-01Z' where decision is null"),
+        _frozen("update payouts.exceptions set requested_at = '2000-01-01Z' where to_seller = 'credited'"),
+    ],
+    "assert_open_exceptions_block": [
+        Corruption(
+            f"update {ROWS} set status = 'ready', block_reasons = '{{}}'"
+            " where 'exception_pending' = any(block_reasons)"
+        ),
+        Corruption(
+            f"update {ROWS} set status = 'blocked', block_reasons = '{{exception_pending}}'"
+            " where status = 'ready'"
+        ),
+    ],
+    "assert_obligations_are_booked": [
+        _frozen("delete from payouts.ledger_entries where account = 'seller_obligations'"),
+        _frozen("update payouts.ledger_entries set seller_id = 'small' where account = 'seller_obligations'"),
+        Corruption(
+            "update payouts.adjustments set status = 'applied', approved_at = now()"
+            " where status = 'proposed'; set constraints all immediate",
+            CheckViolation,
+        ),
+        Corruption(_recognized("indebted"), CheckViolation),
+        Corruption(
+            "update payouts.account_balances set balance = balance + 0.01"
+            " where account = 'seller_obligations' and seller_id = 'credited'"
+        ),
+    ],
+    "assert_recovered_cash_is_booked_once": [
+        _frozen("update payouts.ledger_entries set amount = amount - 0.01 where account = 'cash_recovered'"),
+        _frozen("delete from payouts.ledger_entries where account = 'cash_recovered'"),
+        # In two halves; in the balance of somebody who owed it beside that, and not in that of the dispute.
+        _frozen(
+            "update payouts.ledger_entries set amount = amount / 2 where account = 'cash_recovered';"
+            " insert into payouts.ledger_entries"
+            " (transaction_id, account, seller_id, currency, amount, adjustment_number)"
+            " select transaction_id, account, seller_id, currency, amount, adjustment_number"
+            " from payouts.ledger_entries where account = 'cash_recovered'"
+        ),
+        _frozen(
+            "update payouts.ledger_entries set account = 'seller_payable'"
+            " where account = 'seller_obligations' and amount > 0 and adjustment_number = 'ADJ0000014'"
+        ),
+        _frozen(
+            "update payouts.ledger_entries set account = 'sales_clearing'"
+            " where account = 'seller_payable' and adjustment_number is not null"
+        ),
+    ],
     "assert_only_the_latest_due_window_pays": [
         Corruption(
             f"update {ROWS} set status = 'carried_forward', reserve_closes_at = window_ends_at"
@@ -386,6 +750,13 @@ CORRUPTIONS: dict[str, list[Corruption]] = {
         _frozen("delete from payouts.ledger_entries where transaction_id = 2"),
     ],
     "assert_freezes_are_booked": [
+        _frozen(
+            "update payouts.ledger_entries set seller_id = 'paid'"
+            " where account = 'seller_obligations' and seller_id = 'indebted'"
+        ),
+        _frozen("delete from payouts.frozen_lines where kind = 'adjustment' and seller_id = 'indebted'"),
+        # What passes from one seller's obligations to another's balance.
+        _frozen("delete from payouts.ledger_entries where account = 'sales_clearing' and abs(amount) = 6"),
         _frozen("update payouts.ledger_entries set seller_id = 'paid' where seller_id = 'busy'"),
         _frozen(
             "update payouts.ledger_entries set account = 'platform_fees' where account = 'sales_clearing'"
@@ -499,6 +870,36 @@ CORRUPTIONS: dict[str, list[Corruption]] = {
     "not_negative_seller_policies_minimum_payout": [
         Corruption("update seeds.seller_policies set minimum_payout = -0.01")
     ],
+    "assert_each_adjustment_class_has_one_default": [
+        Corruption(f"delete from {POLICIES} where class = 'carry_forward_credit'"),
+        Corruption(f"update {POLICIES} set scope = 'default' where scope = 'product'"),
+    ],
+    "assert_receivables_need_a_person": [
+        Corruption(f"update {POLICIES} set mode = 'auto' where class = 'gross_invoice_fee'"),
+        Corruption(f"update {POLICIES} set mode = 'exception' where class = 'manual_cash_recovery'"),
+        Corruption(f"update {POLICIES} set needs_document = false where class = 'manual_cash_recovery'"),
+    ],
+    "adjustment_policies_name_a_scope_once": [
+        Corruption(f"insert into {POLICIES} select * from {POLICIES} limit 1")
+    ],
+    "adjustment_policies_know_their_class": [Corruption(f"update {POLICIES} set class = 'gift'")],
+    "adjustment_policies_know_their_scope": [
+        Corruption(f"update {POLICIES} set scope = 'region' where scope = 'product'")
+    ],
+    "adjustment_policies_name_their_scope": [Corruption(f"update {POLICIES} set scope_value = null")],
+    "adjustment_policies_know_their_mode": [Corruption(f"update {POLICIES} set mode = 'sometimes'")],
+    "not_null_adjustment_policies_class": [Corruption(f"update {POLICIES} set class = null")],
+    "not_null_adjustment_policies_scope": [Corruption(f"update {POLICIES} set scope = null")],
+    "not_null_adjustment_policies_mode": [Corruption(f"update {POLICIES} set mode = null")],
+    "not_null_adjustment_policies_needs_document": [
+        Corruption(f"update {POLICIES} set needs_document = null")
+    ],
+    "unique_reversal_reasons_reason": [Corruption(f"insert into {REASONS} select * from {REASONS} limit 1")],
+    "not_null_reversal_reasons_reason": [Corruption(f"update {REASONS} set reason = null")],
+    "not_null_reversal_reasons_needs_evidence": [Corruption(f"update {REASONS} set needs_evidence = null")],
+    "not_null_reversal_reasons_direction": [Corruption(f"update {REASONS} set direction = null")],
+    "not_null_reversal_reasons_description": [Corruption(f"update {REASONS} set description = null")],
+    "reversal_reasons_know_their_direction": [Corruption(f"update {REASONS} set direction = 'sideways'")],
     "seller_types_have_a_policy": [Corruption("update raw.sellers set seller_type = 'farmer'")],
     "seller_regions_have_rails": [Corruption("update raw.sellers set region = 'MOON'")],
 }
@@ -558,6 +959,7 @@ GUARDED_SCHEMAS = "'raw', 'payouts', 'intermediate', 'seeds', 'marts'"
 
 # What each CHECK refuses.
 CHECKS = {
+    "adjustment_lines_move_money": "update intermediate.int_adjustment_lines set adjustments = 0",
     "order_events_amounts_fit_their_kind": f"update {EVENTS} set refunds = 1 where kind = 'sale'",
     "order_events_kind_is_known": (
         f"update {EVENTS} set kind = 'gift', line_id = 'gift:' || source_id where kind = 'dispute_closed'"
@@ -576,6 +978,35 @@ CHECKS = {
     "window_rows_reserve_after_window": f"update {ROWS} set reserve_closes_at = '-infinity'",
     "window_rows_roll": f"update {ROWS} set carry_out = carry_out + 0.01",
     "window_rows_status": f"update {ROWS} set block_reasons = '{{on_hold}}' where status = 'ready'",
+    "adjustment_allocations_amount_is_positive": "update payouts.adjustment_allocations set amount = 0",
+    "adjustments_amount_is_positive": "update payouts.adjustments set amount = 0",
+    "adjustments_approval_names_its_time": (
+        "update payouts.adjustments set approved_at = null where status = 'approved'"
+    ),
+    "adjustments_are_lines_or_not": (
+        "update payouts.adjustments set payout_window = '2026-11-15' where status = 'approved'"
+    ),
+    "adjustments_cash_is_recovered_by_hand": (
+        "update payouts.adjustments set mode = 'auto' where class = 'manual_cash_recovery'"
+    ),
+    "adjustments_class_is_known": "update payouts.adjustments set class = 'gift' where status = 'cancelled'",
+    "adjustments_currency_is_a_code": "update payouts.adjustments set currency = 'usd'",
+    "adjustments_enter_at_most_whole": "update payouts.adjustments set applied_amount = amount + 0.01",
+    "adjustments_invoice_is_named": (
+        "update payouts.adjustments set invoice_reference = '' where class = 'gross_invoice_fee'"
+    ),
+    "adjustments_mode_is_known": "update payouts.adjustments set mode = 'odd' where status = 'approved'",
+    "adjustments_money_came_with_its_reference": (
+        "update payouts.adjustments set money_document = null where class = 'manual_cash_recovery'"
+    ),
+    "adjustments_name_their_source": (
+        "update payouts.adjustments set source_id = null where source = 'mismatch'"
+    ),
+    "adjustments_policy_scope_is_known": "update payouts.adjustments set policy_scope = 'region'",
+    "adjustments_say_why": "update payouts.adjustments set note = '' where class like 'carry_forward%'",
+    "adjustments_settle_once": "update payouts.adjustments set settled_at = null where status = 'settled'",
+    "adjustments_source_is_known": "update payouts.adjustments set source = 'gift', source_id = 'x'",
+    "adjustments_status_is_known": "update payouts.adjustments set status = 'lost' where status = 'approved'",
     "batches_approval_names_its_time": "update payouts.batches set approved_at = now()",
     "batches_body_is_what_was_hashed": "update payouts.batches set body = 'other' where body is not null",
     "batches_generation_is_positive": "update payouts.batches set generation = 0",
@@ -590,6 +1021,31 @@ CHECKS = {
     "event_outcomes_name_their_time": "update payouts.event_outcomes set decided_at = null",
     "event_outcomes_outcome_is_known": "update payouts.event_outcomes set outcome = 'lost'",
     "clearances_say_why": "update payouts.clearances set reason = ''",
+    "documents_are_named_by_their_content": r"update payouts.documents set content = content || '\x00'",
+    "documents_are_what_they_say": "update payouts.documents set media_type = 'image/png'",
+    "documents_have_a_size": (
+        "insert into payouts.documents (sha256, media_type, content, stored_by)"
+        " select encode(sha256(content), 'hex'), 'application/pdf', content, 'olga'"
+        " from convert_to('%PDF-' || repeat('x', 10 * 1024 * 1024 - 4), 'UTF8') as content"
+    ),
+    "exceptions_are_decided_by_another": "update payouts.exceptions set decided_by = requested_by",
+    "exceptions_decision_is_known": (
+        "update payouts.exceptions set decision = 'perhaps' where decision is not null"
+    ),
+    "exceptions_decision_names_its_time": (
+        "update payouts.exceptions set decided_at = null where decision is not null"
+    ),
+    "exceptions_deviation_is_known": (
+        "update payouts.exceptions set deviation = 'gift' where deviation = 'skip'"
+    ),
+    "exceptions_say_what": "update payouts.exceptions set to_amount = null",
+    "exceptions_say_why": "update payouts.exceptions set reason = ''",
+    "executions_have_a_reference": "update payouts.executions set external_reference = ''",
+    "executions_move_money": "update payouts.executions set amount = 0",
+    "executions_name_their_proof": (
+        "update payouts.executions set batch_id = null, asked_at = null where source = 'rail'"
+    ),
+    "frozen_lines_adjust_or_have_an_order": "update payouts.frozen_lines set order_id = null",
     "frozen_lines_id_names_its_row": "update payouts.frozen_lines set source_id = 'other'",
     "frozen_lines_kind_is_known": (
         "update payouts.frozen_lines set kind = 'gift', line_id = 'gift:' || source_id"
@@ -607,13 +1063,27 @@ CHECKS = {
     "holds_say_why": "update payouts.holds set reason = ''",
     "ledger_entries_account_is_known": "update payouts.ledger_entries set account = 'petty_cash'",
     "ledger_entries_move_money": "update payouts.ledger_entries set amount = 0",
+    "ledger_entries_obligations_are_of_an_adjustment": (
+        "update payouts.ledger_entries set adjustment_number = null where account = 'seller_obligations'"
+    ),
     "ledger_transactions_kind_is_known": "update payouts.ledger_transactions set kind = 'gift'",
     "payouts_amount_is_positive": "update payouts.payouts set amount = 0",
     "payouts_blocked_says_why": "update payouts.payouts set block_reasons = '{odd}' where status = 'ready'",
     "payouts_know_their_destination": "update payouts.payouts set destination = null where status = 'ready'",
     "payouts_status_is_known": "update payouts.payouts set status = 'lost' where status = 'ready'",
+    "proofs_say_why": "update payouts.proofs set reason = ''",
     "rail_events_status_is_known": "update payouts.rail_events set status = 'lost'",
     "rail_states_status_is_known": "update payouts.rail_states set status = 'lost'",
+    "resolutions_say_why": "update payouts.resolutions set note = ''",
+    "resolutions_verdict_is_known": "update payouts.resolutions set verdict = 'perhaps'",
+    "reversals_say_why": "update payouts.reversals set note = ''",
+    "second_factor_rule_is_one_row": (
+        "insert into payouts.second_factor_rule (only_row, for_everybody) values (false, true)"
+    ),
+    "second_factors_presented_is_counted": "update payouts.second_factors set tries = 0",
+    "second_factors_presented_whole": "update payouts.second_factors set presented_at = null",
+    "second_factors_secret_is_a_key": r"update payouts.second_factors set secret = '\x00'",
+    "second_factors_tries_end_in_a_lock": "update payouts.second_factors set tries = 6",
     "seller_logins_are_of_a_seller": "update payouts.seller_logins set seller_id = ''",
     "submit_attempts_end": "update payouts.submit_attempts set ended_at = null",
     "submit_attempts_outcome_is_known": "update payouts.submit_attempts set outcome = 'lost'",
@@ -634,12 +1104,29 @@ CHECKS = {
     "refunds_fee_is_money": "update raw.refunds set fee_refund_amount = -0.01",
     "refunds_have_ids": "update raw.refunds set order_id = ''",
     "sellers_currency_is_a_code": "update raw.sellers set settlement_currency = ''",
+    "sellers_product_is_named": "update raw.sellers set product = ''",
     "sellers_have_an_id": "update raw.sellers set seller_id = ''",
     "sellers_status_is_known": "update raw.sellers set status = 'sleeping'",
 }
 
+
+def _proposed(like: str, applied: str = "amount") -> str:
+    """The adjustments that are `like` that, once more."""
+    return f"""
+        insert into payouts.adjustments
+        (
+            seller_id, currency, class, amount, reason, note, invoice_reference, document, source, source_id,
+            mode, policy_scope, applied_amount, applied_to, proposed_by
+        )
+        select seller_id, currency, class, amount, reason, note, invoice_reference, document, source,
+            source_id, mode, policy_scope, {applied}, seller_id, proposed_by
+        from payouts.adjustments where {like}
+    """
+
+
 # What each other unique or exclusion constraint refuses; a primary key refuses any of its rows a second time.
 KEYS = {
+    "adjustments_one_per_dispute": _proposed("source = 'dispute'"),
     "batch_items_a_seller_once": """
         insert into payouts.batch_items (batch_id, payout_number, seller_id, currency)
         select batch_id, 'other', seller_id, currency from payouts.batch_items limit 1
@@ -667,6 +1154,21 @@ KEYS = {
         select 'other', payout_window, generation + 1, content_digest from payouts.batches
         where state = 'frozen'
     """,
+    "exceptions_one_open": """
+        insert into payouts.exceptions (adjustment_number, deviation, reason, requested_by)
+        select adjustment_number, 'skip', reason, requested_by from payouts.exceptions where decision is null
+    """,
+    "executions_are_corrected_once": """
+        insert into payouts.executions
+        (payout_number, rail, external_reference, amount, executed_at, source, corrects, noted_by)
+        select payout_number, rail, 'odd ' || number, 1, executed_at, 'manual', execution_id, noted_by
+        from payouts.executions cross join generate_series(1, 2) as number
+    """,
+    "executions_reference_is_unique": """
+        insert into payouts.executions
+        (payout_number, rail, external_reference, amount, executed_at, source, noted_by)
+        select 'other', rail, external_reference, 1, executed_at, 'manual', noted_by from payouts.executions
+    """,
     "frozen_windows_do_not_overlap": """
         update payouts.frozen_windows set payout_window = payout_window + 1 where payout_window = '2026-11-01'
     """,
@@ -682,14 +1184,46 @@ KEYS = {
         insert into payouts.payouts (payout_window, seller_id, currency, amount, status, block_reasons)
         select payout_window, seller_id, currency, 1, 'blocked', '{odd}' from payouts.payouts
     """,
+    "proofs_of_one_execution": """
+        insert into payouts.proofs (execution_id, sha256, reason, added_by)
+        select execution_id + 1, sha256, reason, added_by from payouts.proofs
+    """,
     "rail_events_once": """
         insert into payouts.rail_events (rail, rail_event_id, event_type, proves_content, body)
         select rail, rail_event_id, 'another', true, '' from payouts.rail_events
     """,
+    "reversals_of_one_adjustment": """
+        insert into payouts.reversals (payout_number, reason, note, adjustment_number, reversed_by)
+        select 'other', reason, note, adjustment_number, reversed_by from payouts.reversals
+    """,
 }
+
 
 # What each foreign key refuses.
 REFERENCES = {
+    "adjustment_allocations_adjustment_number_fkey": """
+        insert into payouts.adjustment_allocations values ('none', '2026-11-15', 1)
+    """,
+    "adjustment_allocations_payout_window_fkey": """
+        insert into payouts.adjustment_allocations values ('ADJ0000001', '1999-01-03', 1);
+        set constraints all immediate
+    """,
+    "adjustments_document_fkey": """
+        insert into payouts.adjustments
+        (
+            seller_id, currency, class, amount, reason, note, document, source, mode, policy_scope,
+            applied_amount, applied_to, proposed_by
+        )
+        values (
+            'busy', 'USD', 'carry_forward_credit', 1, 'odd', 'odd', 'none', 'manual', 'auto', 'default', 1,
+            'busy', 'mona'
+        )
+    """,
+    "adjustments_money_document_fkey": """
+        update payouts.adjustments
+        set status = 'settled', settled_at = now(), money_reference = 'odd', money_document = 'none'
+        where class = 'gross_invoice_fee' and status = 'applied'
+    """,
     "batch_items_batch_id_fkey": """
         insert into payouts.batch_items (batch_id, payout_number, seller_id, currency)
         select 'none', payout_number, seller_id, currency from payouts.payouts where status = 'ready'
@@ -702,6 +1236,18 @@ REFERENCES = {
         insert into payouts.batches (batch_id, payout_window, content_digest) values ('x', '1999-01-03', 'x')
     """,
     "event_outcomes_event_id_fkey": "insert into payouts.event_outcomes (event_id) values (0)",
+    "exceptions_adjustment_number_fkey": """
+        insert into payouts.exceptions (adjustment_number, deviation, reason, requested_by)
+        values ('none', 'skip', 'odd', 'mona')
+    """,
+    "executions_batch_id_fkey": _executed("'JPO0000001'", "'rail', null, 'none', now()"),
+    "executions_corrects_fkey": """
+        insert into payouts.executions
+        (payout_number, rail, external_reference, amount, executed_at, source, corrects, noted_by)
+        values ('JPO0000001', 'TRC-20', 'odd', 1, now(), 'manual', 0, 'olga')
+    """,
+    "executions_event_id_fkey": _executed("'JPO0000001'", "'rail', 0, null, null"),
+    "executions_payout_number_fkey": _executed("'none'", "'manual', null, null, null"),
     "frozen_rows_payout_window_fkey": f"""
         insert into {FROZEN_ROWS}
         select '1999-01-03', seller_id, currency, gross, fees, refunds, net, disputes, adjustments, carry_in,
@@ -714,6 +1260,11 @@ REFERENCES = {
         select '1999-01-03', window_ends_at, reserve_closes_at, as_of, gen_random_uuid(), settings,
             content_digest, row_count, line_count, frozen_by
         from payouts.frozen_windows limit 1
+    """,
+    "ledger_entries_adjustment_number_fkey": """
+        insert into payouts.ledger_entries
+        (transaction_id, account, seller_id, currency, amount, adjustment_number)
+        values (1, 'seller_payable', 's', 'USD', 1, 'none'), (1, 'payouts_paid', 's', 'USD', -1, 'none')
     """,
     "ledger_entries_payout_number_fkey": """
         insert into payouts.ledger_entries
@@ -735,10 +1286,23 @@ REFERENCES = {
         insert into payouts.payouts (payout_window, seller_id, currency, amount, status, block_reasons)
         values ('1999-01-03', 'busy', 'USD', 1, 'blocked', '{odd}')
     """,
+    "proofs_execution_id_fkey": """
+        insert into payouts.proofs (execution_id, sha256, reason, added_by)
+        select 0, document, 'odd', 'olga' from payouts.resolutions where document is not null
+    """,
+    "proofs_sha256_fkey": """
+        insert into payouts.proofs (execution_id, sha256, reason, added_by) values (1, 'none', 'odd', 'olga')
+    """,
     "rail_states_batch_id_fkey": """
         insert into payouts.rail_states (batch_id, payout_number, status, is_final, amount, asked_at)
         values ('none', 'JPO0000001', 'completed', true, 1, now())
     """,
+    "resolutions_adjustment_number_fkey": _resolved("'JPO0000001'", "'none'", "null"),
+    "resolutions_document_fkey": _resolved("'JPO0000001'", "null", "'none'"),
+    "resolutions_payout_number_fkey": _resolved("'none'", "null", "null"),
+    "reversals_adjustment_number_fkey": _reversed("'JPO0000001'", "'none'", "null"),
+    "reversals_evidence_fkey": _reversed("'JPO0000001'", "'ADJ0000001'", "'none'"),
+    "reversals_payout_number_fkey": _reversed("'none'", "'ADJ0000001'", "null"),
     "submit_attempts_batch_id_fkey": """
         insert into payouts.submit_attempts (batch_id, actor) values ('none', 'olga')
     """,
@@ -772,6 +1336,37 @@ def _booked(seller: str, status: str) -> str:
 
 # Every pair of states is tried in test_transitions.py.
 TRIGGERS = {
+    "adjustment_allocations_never_change": _never("adjustment_allocations", "amount"),
+    "adjustments_are_booked": [
+        (
+            "update payouts.adjustments set status = 'applied', approved_at = now()"
+            " where status = 'proposed'; set constraints all immediate",
+            "23514",
+        ),
+    ],
+    "adjustments_are_never_removed": _never_removed("adjustments"),
+    "adjustments_go_their_way": [
+        (_proposed("status = 'approved'", "amount - 1"), "23001"),
+        *(
+            (f"update payouts.adjustments set {change}", "23001")
+            for change in (
+                "amount = amount + 1",
+                "seller_id = 'small', applied_to = 'small'",
+                "currency = 'EUR'",
+                "applied_amount = applied_amount - 0.01",
+                "applied_to = 'small' where status = 'approved'",
+                "not_before = '2027-01-03' where status = 'approved'",
+                "approved_by = 'somebody' where approved_at is not null",
+                "status = 'proposed', approved_at = null where status = 'cancelled'",
+                "money_reference = 'other' where status = 'settled' and money_reference is not null",
+            )
+        ),
+        # Its exception is open.
+        (
+            "update payouts.adjustments set status = 'cancelled' where amount = 2",
+            "WC003",
+        ),
+    ],
     "audit_log_never_changes": _never("audit_log", "actor"),
     "batch_items_are_never_removed": _never_removed("batch_items"),
     "batch_items_are_released_once": [
@@ -788,6 +1383,21 @@ TRIGGERS = {
         (
             "update payouts.batches set state = 'approved', approved_by = 'anna', approved_at = now(),"
             " content_digest = repeat('0', 64) where state = 'frozen'",
+            "WC003",
+        ),
+        # Who has proposed what its payouts pay, in whatever window it entered.
+        (
+            "update payouts.batches set state = 'approved', approved_by = 'mona', approved_at = now()"
+            " where state = 'frozen'",
+            "WC003",
+        ),
+        # What a seller is paid is not decided.
+        (
+            "insert into payouts.exceptions (adjustment_number, deviation, reason, requested_by)"
+            " select adjustment_number, 'skip', 'odd', 'mona' from payouts.adjustments"
+            " where source = 'restatement';"
+            " update payouts.batches set state = 'approved', approved_by = 'zoe', approved_at = now()"
+            " where state = 'frozen'",
             "WC003",
         ),
     ],
@@ -813,14 +1423,72 @@ TRIGGERS = {
         ),
         ("update payouts.batches set rejection = '{}' where state = 'rejected'", "23001"),
     ],
+    "documents_never_change": _never("documents", "media_type"),
     "event_outcomes_are_decided_once": [
         ("update payouts.event_outcomes set decided_at = now()", "23001"),
     ],
     "event_outcomes_are_never_removed": _never_removed("event_outcomes"),
+    "exceptions_are_decided_once": [
+        ("update payouts.exceptions set decision = 'rejected' where decision = 'approved'", "23001"),
+        ("update payouts.exceptions set reason = 'other' where decision is null", "23001"),
+        (
+            "update payouts.exceptions set requested_by = 'olga', decision = 'approved',"
+            " decision_note = 'so', decided_by = 'anna', decided_at = now() where decision is null",
+            "23001",
+        ),
+        (
+            "insert into payouts.exceptions (adjustment_number, deviation, reason, requested_by, decision,"
+            " decision_note, decided_by, decided_at)"
+            " select adjustment_number, 'skip', 'odd', 'olga', 'approved', 'so', 'anna', now()"
+            " from payouts.adjustments where status = 'proposed'",
+            "23001",
+        ),
+        # Who proposed what is asked about.
+        (
+            "insert into payouts.exceptions (adjustment_number, deviation, reason, requested_by)"
+            " select adjustment_number, 'skip', 'odd', 'olga' from payouts.adjustments"
+            " where status = 'proposed';"
+            " update payouts.exceptions set decision = 'approved', decision_note = 'so', decided_by = 'mona',"
+            " decided_at = now() where requested_by = 'olga'",
+            "WC003",
+        ),
+    ],
+    "exceptions_are_never_removed": _never_removed("exceptions"),
+    "executions_are_proved": [
+        (
+            _executed("'JPO0000002'", "'manual', null, null, null") + "; set constraints all immediate",
+            "23514",
+        ),
+    ],
+    "executions_never_change": _never("executions", "amount"),
+    "frozen_lines_adjust_as_approved": [
+        (_entered(what, *otherwise), "WC003")
+        for what, *otherwise in (
+            # Another seller's, in part, more than whole, the other way, in other money.
+            ("source = 'restatement'", "'busy'"),
+            ("source = 'restatement'", "applied_to", "-applied_amount / 2"),
+            ("source = 'restatement'", "applied_to", "-applied_amount * 2"),
+            ("source = 'restatement'", "applied_to", "applied_amount"),
+            # Once more.
+            ("status in ('applied', 'settled') and payout_window is not null",),
+            ("status = 'cancelled'",),
+            ("not_before > '2026-11-22'",),
+            # Its exception is open.
+            ("amount = 2",),
+            # An invoice, and cash.
+            ("class = 'gross_invoice_fee' and status = 'applied'",),
+            ("class = 'manual_cash_recovery'",),
+        )
+    ]
+    + [(_entered("source = 'restatement'").replace(" currency, 'adj", " 'EUR', 'adj"), "WC003")],
     "frozen_lines_never_change": _never("frozen_lines", "gross"),
     "frozen_rows_never_change": _never("frozen_rows", "payable"),
     "frozen_windows_never_change": _never("frozen_windows", "as_of"),
     "payout_coverage_never_changes": _never("payout_coverage", "payout_window"),
+    "ledger_entries_follow_adjustments": [
+        (_recognized("indebted"), "23514"),
+        (_recognized("reversed"), "23514"),
+    ],
     "ledger_entries_follow_payouts": [
         (_booked("paid", "ready"), "23514"),
         (
@@ -864,10 +1532,31 @@ TRIGGERS = {
                 "payout_window = '2026-11-08'",
                 "created_at = now()",
                 "status = 'paid' where status = 'ready'",
+                "status = 'reversed' where seller_id = 'paid' and status = 'paid'",
+                "reference_id = 'other' where seller_id = 'paid'",
+                "reference_id = null where status = 'paid'",
             )
         ),
+        (
+            "insert into payouts.payouts (payout_window, seller_id, currency, amount, rail, destination,"
+            " status, reference_id) values ('2026-11-15', 'small', 'USD', 1, 'SPL', 'x', 'ready', 'TX-0')",
+            "23001",
+        ),
     ],
+    "proofs_never_change": _never("proofs", "reason"),
     "rail_events_never_change": _never("rail_events", "event_type"),
+    "resolutions_never_change": _never("resolutions", "note"),
+    "reversals_are_of_a_reversed_payout": [
+        # Paid, and reversed with what another seller owes.
+        (_reversed("'JPO0000009'", "'ADJ0000001'", "null") + "; set constraints all immediate", "23514"),
+        (
+            _reversed("'JPO0000009'", "'ADJ0000006'", "null")
+            + "; update payouts.payouts set status = 'reversed' where payout_number = 'JPO0000009';"
+            " set constraints all immediate",
+            "23514",
+        ),
+    ],
+    "reversals_never_change": _never("reversals", "note"),
     "submit_attempts_are_never_removed": _never_removed("submit_attempts"),
     "submit_attempts_end_once": [
         ("update payouts.submit_attempts set detail = 'odd'", "23001"),
@@ -916,7 +1605,12 @@ def test_every_constraint_and_trigger_has_a_corruption(market: Market) -> None:
         "select tgname::text from pg_trigger inner join pg_class on tgrelid = pg_class.oid"
         f" where not tgisinternal and relnamespace::regnamespace::text in ({GUARDED_SCHEMAS})"
     )
-    assert market.names(triggers) == {*TRIGGERS, "payouts_take_turns", "rail_events_wait"}
+    assert market.names(triggers) == {
+        *TRIGGERS,
+        "payouts_take_turns",
+        "rail_events_wait",
+        "executions_give_their_reference",
+    }
     keyless = (
         "select relname::text from pg_class where relkind = 'r'"
         " and relnamespace::regnamespace::text in ('raw', 'payouts', 'intermediate')"
@@ -947,15 +1641,16 @@ def test_a_key_refuses(market: Market, name: str) -> None:
 
 def test_primary_keys_refuse_a_row_twice(market: Market) -> None:
     keys = market.conn.execute(
-        "select nspname, relname, conname from pg_constraint"
-        " inner join pg_class on conrelid = pg_class.oid"
+        "select nspname, relname, conname, (select array_agg(attname) from pg_attribute"
+        " where attrelid = conrelid and attnum > 0 and attgenerated = '' and not attisdropped)"
+        " from pg_constraint inner join pg_class on conrelid = pg_class.oid"
         " inner join pg_namespace on relnamespace = pg_namespace.oid"
         " where contype = 'p' and nspname in ('raw', 'payouts', 'intermediate')"
     ).fetchall()
     assert len(keys) > 20
-    for schema, table, key in keys:
-        again = sql.SQL("insert into {0} overriding system value select * from {0} limit 1").format(
-            sql.Identifier(schema, table)
+    for schema, table, key, columns in keys:
+        again = sql.SQL("insert into {0} ({1}) overriding system value select {1} from {0} limit 1").format(
+            sql.Identifier(schema, table), sql.SQL(", ").join(map(sql.Identifier, columns))
         )
         with market.conn.transaction(force_rollback=True):
             market.conn.execute("set local session_replication_role = replica")
@@ -1009,3 +1704,12 @@ def test_an_event_waits_for_its_outcome(market: Market) -> None:
             " values ('batch', 'new', 'new', true, '')"
         )
         assert market.count("select from payouts.event_outcomes where outcome is null") == 1
+
+
+def test_an_execution_gives_its_reference(market: Market) -> None:
+    """The trigger executions_give_their_reference."""
+    with market.conn.transaction(force_rollback=True):
+        market.conn.execute(_executed("'JPO0000001'", "'rail', 1, null, null").encode())
+        assert market.names(
+            "select reference_id from payouts.payouts where payout_number = 'JPO0000001'"
+        ) == {"odd"}

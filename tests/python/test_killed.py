@@ -10,9 +10,11 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from decimal import Decimal
 from functools import partial
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,13 +23,17 @@ import psycopg
 import pytest
 from psycopg import Connection, Transaction
 
-from frozen_window import APPROVER, OPERATOR, WINDOW, frozen_window, one
+from controls import policy, seeded
+from frozen_window import APPROVER, OPERATOR, WINDOW, frozen_window, one, submitted_window
 from rail_batches import Bench, bench
+from sample_documents import pdf
 from small_week import NIGHT, START
 from small_week import Week as SmallWeek
 from tuesday import AMOUNTS, FIRST, THIRD, agree, empty, paid_through
-from weekclose import decisions, events, submission
+from weekclose import adjustments, decisions, events, executions, submission
+from weekclose.adjustments import Proposal
 from weekclose.database import open_connection
+from weekclose.documents import Document
 from weekclose.errors import NothingToDo, OutcomeUnknown, Refused, WeekcloseError
 from weekclose.freeze import FrozenWindow, freeze
 from weekclose.migrations import migrate
@@ -39,6 +45,7 @@ from weekclose.settings import project_dir
 from weekclose.simulator.webhooks import Lie, message
 
 DONE, KILLED = 0, -signal.SIGKILL
+RECONCILER = "rita"
 
 
 @dataclass
@@ -333,6 +340,157 @@ def test_a_freeze_killed_anywhere(week: SmallWeek, module_database: Server) -> N
         if at >= 0 and not hit:
             assert at > 5
             return
+    raise AssertionError("there was no end of it")
+
+
+# What people do about obligations and executions: one transaction each
+
+
+def papers(text: str) -> Document:
+    return Document(sha256(pdf(text)).hexdigest(), "application/pdf", pdf(text))
+
+
+def propose(conn: Connection[Any], of_class: str = "carry_forward_deduction") -> str:
+    invoice = "INV-1" if of_class == "gross_invoice_fee" else None
+    proposal = Proposal("s1", "USD", of_class, Decimal(5), "late", "as agreed", invoice)
+    return adjustments.propose(conn, proposal, papers("a contract"), OPERATOR)
+
+
+def propose_by(conn: Connection[Any], mode: str) -> None:
+    policy(conn, "carry_forward_deduction", mode)
+    propose(conn)
+
+
+def propose_receivable(conn: Connection[Any]) -> None:
+    adjustments.apply(conn, [propose(conn, "gross_invoice_fee")], "s1", "USD", RECONCILER)
+
+
+def the_adjustment(conn: Connection[Any]) -> str:
+    return str(one(conn, "select adjustment_number from payouts.adjustments"))
+
+
+def execute(conn: Connection[Any], amount: str = AMOUNTS[0]) -> None:
+    executions.execute(
+        conn, FIRST, "BANK-1", Decimal(amount), papers("a receipt"), OPERATOR, note="as the bank has it"
+    )
+
+
+def replace_proof(conn: Connection[Any]) -> None:
+    executions.replace_proof(conn, FIRST, papers("a better receipt"), "it was blurred", OPERATOR)
+
+
+def resolve(conn: Connection[Any]) -> None:
+    executions.resolve(conn, FIRST, "accept", "it stays", papers("a letter"), RECONCILER)
+
+
+def reverse(conn: Connection[Any]) -> None:
+    executions.reverse(conn, FIRST, "wrong_beneficiary", "oops", papers("a complaint"), RECONCILER)
+
+
+Act = Callable[[Connection[Any]], object]
+# The act, after what has to be done before it.
+ACTS: dict[str, tuple[Act, Act]] = {
+    "adjust propose": (propose, lambda conn: None),
+    "adjust apply": (
+        lambda conn: adjustments.apply(conn, [the_adjustment(conn)], "s1", "USD", RECONCILER),
+        lambda conn: propose_by(conn, "manual"),
+    ),
+    "adjust settle": (
+        lambda conn: adjustments.settle(conn, the_adjustment(conn), "B-2", papers("a transfer"), OPERATOR),
+        propose_receivable,
+    ),
+    "exception approve": (
+        lambda conn: adjustments.decide(
+            conn, [one(conn, "select exception_id from payouts.exceptions")], "approved", "fair", APPROVER
+        ),
+        lambda conn: propose_by(conn, "exception"),
+    ),
+    "execute": (execute, lambda conn: None),
+    "proof replace": (replace_proof, execute),
+    "resolve": (resolve, lambda conn: execute(conn, "12.00")),
+    "reverse": (reverse, execute),
+}
+
+
+def begin(database: Server, prepare: Act) -> None:
+    """A window whose payouts a person pays, and what has to be done before the act."""
+    empty(database)
+    with open_connection(database) as conn:
+        seeded(conn)
+        submitted_window(conn, AMOUNTS, rail="MANUAL", destination="an account", through="MANUAL")
+        prepare(conn)
+
+
+def do_and_look(database: Server, act: Act) -> None:
+    """As a command does it, which shows at its end what it has done."""
+    with open_connection(database) as conn:
+        act(conn)
+        one(conn, "select count(*) from payouts.audit_log")
+
+
+def content(database: Server) -> dict[str, list[dict[str, Any]]]:
+    """Every row of the payout tables."""
+    with open_connection(database) as conn:
+        tables = conn.execute("select tablename from pg_tables where schemaname = 'payouts' order by 1")
+        return {
+            table: [
+                row
+                for (row,) in conn.execute(
+                    f"select to_jsonb(rows) from payouts.{table} as rows order by rows::text".encode()
+                )
+            ]
+            for (table,) in tables.fetchall()
+        }
+
+
+def but_for_numbers(rows: dict[str, list[dict[str, Any]]]) -> dict[str, list[str]]:
+    """Without times, and without numbers that were drawn: those that nobody used are a gap."""
+    drawn = ("at", "_in", "_id", "hash", "number", "before", "after", "entity", "reference")
+    return {
+        table: sorted(
+            str({name: value for name, value in row.items() if not name.endswith(drawn)}) for row in found
+        )
+        for table, found in rows.items()
+    }
+
+
+@pytest.mark.parametrize("name", ACTS)
+def test_a_control_killed_anywhere(database: Server, name: str) -> None:
+    """Killed before its commit it has done nothing, killed after it everything, and once."""
+    act, prepare = ACTS[name]
+    begin(database, prepare)
+    do_and_look(database, act)
+    wanted = but_for_numbers(content(database))
+
+    def dying(at: int) -> int:
+        def work() -> None:
+            kill_at(at)
+            do_and_look(database, act)
+
+        return in_child(work)
+
+    begin(database, prepare)
+    before, done_at = content(database), None
+    assert but_for_numbers(before) != wanted
+    for at in range(100):
+        code = dying(at)
+        if code == KILLED and content(database) == before:
+            assert done_at is None, "killed later, it had done less"
+            continue
+        with suppress(Refused, NothingToDo):
+            if code == KILLED:
+                do_and_look(database, act)
+        assert but_for_numbers(content(database)) == wanted, f"killed at {at}"
+        with open_connection(database) as conn:
+            decisions.verify_audit(conn)
+        if code == DONE:
+            assert done_at is not None, "it was never killed after it was done"
+            assert at > 5
+            return
+        assert code == KILLED
+        done_at = at
+        begin(database, prepare)
+        before = content(database)
     raise AssertionError("there was no end of it")
 
 

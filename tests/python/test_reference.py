@@ -9,15 +9,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, fields, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, LiteralString
-from uuid import uuid4
+from typing import Any
 
 import pytest
 from psycopg import Connection, sql
 from psycopg.rows import dict_row
 
-from market import Clear, History, Hold, Put, Step, Sunday, Tuesday, history, take
+import deeds
+from hands import Hands
+from market import Change, Clear, Desks, History, Hold, Put, Step, Sunday, Tuesday, history, take
+from market_people import Denied
+from obligations import CREDIT, DEDUCTION, Adjustment, settle_oldest_first
 from reference import (
+    IN_TRANSIT,
+    PAID,
     Activity,
     Books,
     Dispute,
@@ -33,13 +38,14 @@ from reference import (
     judge,
 )
 from weekclose.database import open_connection
+from weekclose.errors import NothingToDo, Refused
 from weekclose.postgres import Server
 from weekclose.settings import Settings
 from weekclose.sunday import run_sunday
 from weekclose.warehouse import Warehouse
 
 # Together they meet every rule: see test_the_histories_meet_every_rule.
-CHOSEN_SEEDS = (199, 856, 269)
+CHOSEN_SEEDS = (4034, 715, 8948)
 ASKED_FOR = int(os.environ.get("WEEKCLOSE_SCENARIOS") or 0)
 SEEDS = range(ASKED_FOR) if ASKED_FOR else CHOSEN_SEEDS
 
@@ -79,7 +85,7 @@ class Place:
         for change in take(self.books, step):
             match change:
                 case Payout():
-                    self._book(change)
+                    self._block(change)
                 case Hold(seller_id, window):
                     self.conn.execute(
                         "insert into payouts.holds (seller_id, payout_window, reason, held_by)"
@@ -92,8 +98,13 @@ class Place:
                         " values (%s, 'known', 'mona', %s)",
                         (seller_id, at),
                     )
-                case _:
+                case Seller() | Order() | Refund() | Dispute():
                     self._load(change)
+                case Denied(deed):
+                    with pytest.raises((Refused, NothingToDo)):
+                        Hands(self.conn).do(deed)
+                case _:
+                    Hands(self.conn).do(change)
 
     def _load(self, row: RawRow) -> None:
         """As a long load does it, which commits after the last build what it began to write before."""
@@ -114,26 +125,18 @@ class Place:
             asdict(row),
         )
 
-    def _book(self, payout: Payout) -> None:
-        """The payout's new state, and the booking that belongs to it."""
+    def _block(self, payout: Payout) -> None:
+        """What a hold does to it."""
         with self.conn.transaction():
-            if payout.status == "blocked":
-                self._update(payout, "status = 'blocked', block_reasons = %s", list(payout.block_reasons))
-            else:
-                self._update(payout, "failure_reason = %s", payout.failure_reason)
-                # A payout can take the same step twice.
-                self.conn.execute(
-                    "select payouts.move(array[payout_number], %s, %s) from payouts.payouts"
-                    " where (payout_window, seller_id, currency) = (%s, %s, %s)",
-                    (payout.status, str(uuid4()), *payout.key),
-                )
-
-    def _update(self, payout: Payout, change: LiteralString, value: object) -> None:
-        found = self.conn.execute(
-            f"update payouts.payouts set {change} where (payout_window, seller_id, currency) = (%s, %s, %s)",
-            (value, *payout.key),
-        )
-        assert found.rowcount == 1, f"there is no payout for {payout.key}"
+            self.conn.execute(
+                "update payouts.payouts set status = 'blocked', block_reasons = %s where payout_number = %s",
+                (list(payout.block_reasons), payout.number),
+            )
+            self.conn.execute(
+                "select payouts.renew_batch(batches) from payouts.batches"
+                " where payout_window = %s and state in ('frozen', 'approved')",
+                [payout.key.payout_window],
+            )
 
     def run(self, step: Sunday, *, full_refresh: bool = False) -> str:
         """Run the warehouse; its outcome. Red tests fail here: a history is odd, but nowhere wrong."""
@@ -174,6 +177,21 @@ MARTS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "seller_balances": lambda row: (row["seller_id"], row["currency"]),
     "seller_health": lambda row: row["seller_id"],
 }
+# What no run rebuilds: each query has a column `key`.
+BOOKS = {
+    "payouts": "select payout_number as key, payout_window, seller_id, currency, amount, status, rail,"
+    " reference_id from payouts.payouts",
+    "adjustments": "select adjustment_number as key, seller_id, currency, class as of_class, amount, source,"
+    " source_id, mode, status, applied_amount, applied_to, not_before, payout_window,"
+    " (select deviation from payouts.exceptions where decision is null"
+    "   and exceptions.adjustment_number = adjustments.adjustment_number) as wish"
+    " from payouts.adjustments",
+    "allocations": "select array[adjustment_number, payout_window::text] as key, amount"
+    " from payouts.adjustment_allocations",
+    "executions": "select array[payout_number, external_reference] as key, amount from payouts.executions",
+    "ledger": "select array[account, seller_id, currency] as key, sum(amount) as amount"
+    " from payouts.ledger_entries group by account, seller_id, currency having sum(amount) <> 0",
+}
 
 
 def expected(marts: Marts, as_of: datetime) -> dict[str, Facts]:
@@ -183,17 +201,16 @@ def expected(marts: Marts, as_of: datetime) -> dict[str, Facts]:
             line.line_id: _named(
                 line,
                 "seller_id currency order_id kind event_at payout_window gross fees refunds disputes"
-                " is_late is_frozen",
-                adjustments=Decimal(0),
+                " adjustments is_late is_frozen",
             )
             for line in marts.lines.values()
         },
         "settlement_windows": {
             key: _named(
                 row,
-                "gross fees refunds net rail status window_ends_at reserve_closes_at disputes carry_in"
-                " payable carry_out block_reasons failure_reason order_count late_line_count is_frozen",
-                adjustments=Decimal(0),
+                "gross fees refunds net rail status window_ends_at reserve_closes_at disputes adjustments"
+                " carry_in payable carry_out block_reasons failure_reason order_count late_line_count"
+                " is_frozen",
             )
             for key, row in marts.rows.items()
         },
@@ -230,6 +247,49 @@ def expected(marts: Marts, as_of: datetime) -> dict[str, Facts]:
     }
 
 
+def kept(books: Books) -> dict[str, Facts]:
+    """What the payout tables should hold, by table and key."""
+    obligations = books.adjustments.values()
+    return {
+        "payouts": {
+            payout.number: payout.key._asdict()
+            | _named(payout, "amount status rail")
+            | {"reference_id": done[-1].reference if (done := books.executions.get(payout.number)) else None}
+            for payout in books.payouts.values()
+        },
+        "adjustments": {
+            each.number: _named(
+                each,
+                "seller_id currency of_class amount source source_id mode status applied_amount applied_to"
+                " not_before payout_window",
+                wish=each.wish.kind if each.wish else None,
+            )
+            for each in obligations
+        },
+        "allocations": {
+            (each.number, str(window)): {"amount": amount}
+            for each in obligations
+            for window, amount in each.settled
+        },
+        "executions": {
+            (number, each.reference): {"amount": each.amount}
+            for number, done in books.executions.items()
+            for each in done
+        },
+        "ledger": {key: {"amount": amount} for key, amount in books.ledger().items()},
+    }
+
+
+def held(place: Place) -> dict[str, Facts]:
+    """What the payout tables hold."""
+    return {table: {_key(row): row for row in place.select(query)} for table, query in BOOKS.items()}
+
+
+def _key(row: dict[str, Any]) -> Any:
+    key = row.pop("key")
+    return tuple(key) if isinstance(key, list) else key
+
+
 def _named(thing: object, names: str, **others: object) -> Facts:
     return {name: getattr(thing, name) for name in names.split()} | others
 
@@ -247,6 +307,9 @@ def shown(place: Place, wanted: dict[str, Facts]) -> dict[str, Facts]:
 
 def _facts(row: dict[str, Any], names: list[str]) -> Facts:
     facts = {"is_frozen": row.get("frozen_at") is not None} | row
+    if row.get("kind") == "adjustment":
+        # When it was approved, by the database's own clock.
+        facts["event_at"] = None
     return {
         name: tuple(sorted(facts[name])) if isinstance(facts[name], list) else facts[name] for name in names
     }
@@ -297,6 +360,8 @@ def play(place: Place, past: History) -> list[tuple[Sunday, Marts]]:
             place.take(step)
         if isinstance(step, Tuesday):
             compare_live(place, past, step, runs[-1][0])
+        if isinstance(step, Desks):
+            _must_agree(kept(place.books), held(place), past, step)
     return runs
 
 
@@ -308,6 +373,7 @@ def run_and_compare(place: Place, past: History, step: Sunday) -> Marts:
     assert (outcome == "frozen") == (place.books.last_frozen != last_frozen)
     wanted = expected(marts, step.as_of)
     _must_agree(wanted, shown(place, wanted), past, step)
+    _must_agree(kept(place.books), held(place), past, step)
     return marts
 
 
@@ -323,6 +389,7 @@ def compare_live(place: Place, past: History, step: Step, last: Sunday) -> None:
 
     wanted = expected(place.books.marts(last.as_of, last.terms), last.as_of)
     _must_agree(live(wanted), live(shown(place, wanted)), past, step)
+    _must_agree(kept(place.books), held(place), past, step)
 
 
 def stored(place: Place) -> dict[str, Facts]:
@@ -330,6 +397,9 @@ def stored(place: Place) -> dict[str, Facts]:
     return {
         "int_order_events": {
             row["line_id"]: row for row in place.select("select * from intermediate.int_order_events")
+        },
+        "int_adjustment_lines": {
+            row["line_id"]: row for row in place.select("select * from intermediate.int_adjustment_lines")
         },
         "int_window_rows": {
             RowKey(row["payout_window"], row["seller_id"], row["currency"]): row
@@ -358,7 +428,7 @@ def look_back(place: Place, past: History, first: Sunday, last: Sunday) -> None:
     """A run for an earlier night shows that night with what is frozen since, and freezes nothing."""
     for step in (first, last):
         step = replace(step, freeze=False)
-        wanted = expected(place.books.marts(step.as_of, step.terms), step.as_of)
+        wanted = expected(place.books.run(step.as_of, step.terms, freeze=False), step.as_of)
         place.run(step)
         _must_agree(wanted, shown(place, wanted), past, step)
 
@@ -401,19 +471,23 @@ def met(seed: int) -> Iterator[str]:
         yield "a replay"
     for step in past.steps:
         if not isinstance(step, Sunday):
-            list(take(books, step))
+            before = replace(books, adjustments={**books.adjustments}, payouts={**books.payouts})
+            for done in take(books, step):
+                yield from _of_deed(before, done, books)
+                before = replace(books, adjustments={**books.adjustments}, payouts={**books.payouts})
             continue
         if last is not None:
             yield from _of_runs(last, step)
         last = step
         marts = books.run(step.as_of, step.terms, freeze=step.freeze)
-        yield from _of_late_payments(books, marts)
+        yield from _of_late_payments(books)
         for line in marts.lines.values():
             yield from _of_line(line, marts, step)
         yield from _of_rows(marts)
         yield from (f"unsettled: {row.reason}" for row in marts.unsettled.values())
         yield from (f"review: {reason}" for health in marts.health.values() for reason in health.reasons)
         yield from _of_corrections(books)
+        yield from _of_obligations(books)
 
 
 def _of_runs(last: Sunday, step: Sunday) -> Iterator[str]:
@@ -446,6 +520,9 @@ def _of_line(line: Line, marts: Marts, step: Sunday) -> Iterator[str]:
         yield "a claim above what is left"
     if line.kind == "dispute_closed" and line.disputes < 0:
         yield "a released claim"
+    if line.kind == "adjustment":
+        return
+    assert line.event_at and sale.event_at
     if line.event_at < sale.event_at:
         yield "an event before its sale"
     if line.kind != "sale" and line.event_at == boundary:
@@ -462,19 +539,74 @@ def _of_rows(marts: Marts) -> Iterator[str]:
             yield "a debt that rolls"
         if row.payable > 0 and row.carry_out > 0:
             yield "a floor"
-        if row.payable > 0 and row.order_count == 0 and row.net == 0:
+        if row.payable > 0 and row.order_count == 0 and row.net == 0 and row.adjustments == 0:
             yield "a payout of money that rolled"
         if row.status == "carried_forward" and row.carry_out > 100:
             yield "an older window frozen with the latest"
 
 
-def _of_late_payments(books: Books, marts: Marts) -> Iterator[str]:
-    for key, payout in books.payouts.items():
-        if payout.status == "awaiting_reconciliation" and payout.failure_reason:
-            yield "a payout that was paid after all"
-            later = [other for other in marts.rows if other[1:] == key[1:] and other > key]
-            if any(books.payouts[other].status == "paid" for other in later if other in books.payouts):
-                yield "a payout that was paid after its money had gone out with another"
+def _of_late_payments(books: Books) -> Iterator[str]:
+    gone = [payout for payout in books.payouts.values() if payout.status in (*IN_TRANSIT, *PAID)]
+    for payout in gone:
+        for other in books.payouts.values():
+            if other.key > payout.key and other.party == payout.party and other.covers & payout.covers:
+                yield "a payout that was paid after all"
+                if other.status in PAID:
+                    yield "a payout that was paid after its money had gone out with another"
+
+
+def _of_deed(before: Books, done: Change, books: Books) -> Iterator[str]:
+    """What a deed shows, by the books before and after it."""
+    match done:
+        case Denied(deed):
+            yield f"denied: {type(deed).__name__}"
+        case deeds.Decide(number, verdict):
+            wish = before.adjustments[number].wish
+            yield f"{verdict}: {wish.kind if wish else None}"
+            if any(
+                payout.status == "ready" and before.payouts[key].status == "blocked"
+                for key, payout in books.payouts.items()
+            ):
+                yield "a payout freed by a decision"
+        case deeds.Deviate():
+            if books.payouts != before.payouts:
+                yield "a payout blocked by a wish"
+        case deeds.Resolve(number, verdict):
+            is_executed = "of what was executed" if number in books.executions else "of nothing"
+            yield f"{verdict} {is_executed}"
+            for new in books.adjustments.keys() - before.adjustments.keys():
+                is_credit = books.adjustments[new].of_class == CREDIT
+                if verdict == "retry":
+                    yield "a retry that takes back what was recorded"
+                else:
+                    yield "accept with a credit" if is_credit else "accept with a deduction"
+        case deeds.Reverse():
+            is_new = len(books.adjustments) > len(before.adjustments)
+            yield "a reversal" if is_new else "a reversal of what was paid back already"
+        case deeds.Word(number) if books.payout(number).status == "awaiting_reconciliation":
+            heard = "completed" if done.status == "completed" else "back"
+            yield f"a question: {heard} after {before.payout(number).status}"
+        case deeds.Execute(number):
+            yield f"executed by hand: {books.payout(number).status}"
+
+
+def _of_obligations(books: Books) -> Iterator[str]:
+    for each in books.adjustments.values():
+        if each.status in ("settled", "cancelled"):
+            yield f"{each.status}: {each.of_class}"
+            yield f"{each.status}: {each.source}"
+        if len(each.settled) > 1:
+            yield "a debt that several windows settled"
+        if each.bookings().get("write_offs"):
+            yield "something that happened is written off"
+        if each.payout_window and each.applied_to != each.seller_id:
+            yield "an adjustment in another seller's row"
+        if each.payout_window and each.not_before:
+            yield "an adjustment that was deferred"
+        if each.payout_window and each.applied_amount < each.amount:
+            yield "an adjustment of another amount"
+        if (each.mode, each.of_class) == ("manual", DEDUCTION):
+            yield "a policy of the product"
 
 
 def _of_corrections(books: Books) -> Iterator[str]:
@@ -527,6 +659,54 @@ EVERY_RULE = {
     "an order cancelled after the freeze",
     "a refund moved after the freeze",
     "a verdict revised after the freeze",
+    *(
+        f"denied: {deed}"
+        for deed in (
+            "HandOver",
+            "Propose",
+            "ProposeFrom",
+            "Apply",
+            "Deviate",
+            "Decide",
+            "Settle",
+            "Cancel",
+            "Resolve",
+            "Reverse",
+        )
+    ),
+    *(f"approved: {kind}" for kind in ("apply", "skip", "defer", "amount", "out_of_scope")),
+    "rejected: apply",
+    "a payout blocked by a wish",
+    "a payout freed by a decision",
+    "accept of what was executed",
+    "retry of what was executed",
+    "retry of nothing",
+    "accept with a credit",
+    "accept with a deduction",
+    "a retry that takes back what was recorded",
+    "a question: completed after submitted",
+    "a question: completed after failed",
+    "a question: completed after paid",
+    "a question: back after paid",
+    "executed by hand: paid",
+    "executed by hand: awaiting_reconciliation",
+    "a reversal",
+    "a reversal of what was paid back already",
+    "settled: carry_forward_deduction",
+    "settled: carry_forward_credit",
+    "settled: gross_invoice_fee",
+    "settled: manual_cash_recovery",
+    "settled: mismatch",
+    "settled: reversal",
+    "settled: restatement",
+    "settled: dispute",
+    "something that happened is written off",
+    "cancelled: gross_invoice_fee",
+    "a debt that several windows settled",
+    "an adjustment in another seller's row",
+    "an adjustment that was deferred",
+    "an adjustment of another amount",
+    "a policy of the product",
     "status: before_start",
     "status: pending",
     "status: ready",
@@ -537,6 +717,7 @@ EVERY_RULE = {
     "status: failed",
     "status: returned",
     "status: awaiting_reconciliation",
+    "status: reversed",
     "blocked: manual_review",
     "blocked: seller_inactive",
     "blocked: no_rail",
@@ -544,6 +725,7 @@ EVERY_RULE = {
     "blocked: currency_mismatch",
     "blocked: wallet_recently_changed",
     "blocked: on_hold",
+    "blocked: exception_pending",
     "unsettled: order_pending",
     "unsettled: order_cancelled",
     "unsettled: order_not_captured",
@@ -575,6 +757,39 @@ def test_scores_of_the_examples(
 ) -> None:
     seen = Activity(n, d, d7, Decimal(g), Decimal(a), Decimal(r), n7, Decimal(g7))
     assert judge(seen) == (Decimal(score), reasons)
+
+
+@pytest.mark.parametrize(
+    ("debts", "below_zero", "covered"),
+    [
+        ((100, 50), 150, {}),
+        ((100, 50), 70, {"A1": 80}),
+        ((100, 50), 30, {"A1": 100, "A2": 20}),
+        ((100, 50), 0, {"A1": 100, "A2": 50}),
+        # He is below zero for other reasons too.
+        ((100, 50), 400, {}),
+    ],
+)
+def test_allocations_of_the_examples(
+    debts: tuple[int, ...], below_zero: int, covered: dict[str, int]
+) -> None:
+    owed = [
+        Adjustment(
+            number=f"A{number}",
+            seller_id="s1",
+            currency="USD",
+            of_class=DEDUCTION,
+            amount=Decimal(amount),
+            source="manual",
+            source_id=None,
+            mode="auto",
+            status="applied",
+            applied_amount=Decimal(amount),
+            applied_to="s1",
+        )
+        for number, amount in enumerate(debts, start=1)
+    ]
+    assert settle_oldest_first(owed[::-1], Decimal(below_zero)) == covered
 
 
 def _refund(day: int, amount: int, fee_refund: int) -> Refund:

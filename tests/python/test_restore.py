@@ -5,6 +5,8 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
+from decimal import Decimal
+from hashlib import sha256
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,10 +17,14 @@ import pytest
 from psycopg import Connection, sql
 
 from conftest import debian_bin_dir
+from controls import seeded
 from frozen_window import APPROVER, OPERATOR, frozen_window, one
 from rail_batches import Bench, bench
-from weekclose import decisions, submission
+from sample_documents import pdf
+from weekclose import adjustments, decisions, executions, second_factor, submission
+from weekclose.adjustments import Deviation, Proposal
 from weekclose.database import open_connection
+from weekclose.documents import Document
 from weekclose.errors import OutcomeUnknown
 from weekclose.migrations import migrate
 from weekclose.postgres import Server
@@ -26,7 +32,7 @@ from weekclose.reconciliation import reconcile
 from weekclose.settings import Settings, project_dir
 from weekclose.webhooks import listening
 
-PAID, INTERRUPTED = date(2026, 11, 1), date(2026, 11, 8)
+PAID, INTERRUPTED, BY_HAND = date(2026, 11, 1), date(2026, 11, 8), date(2026, 11, 15)
 
 # What the books promise, each as text: a restored database has to say the same.
 BOOKS = {
@@ -38,6 +44,14 @@ BOOKS = {
     "ledger": "select account, currency, sum(amount), count(*) from payouts.ledger_entries group by 1, 2",
     "accounts": "select account, seller_id, balance from payouts.account_balances",
     "events": "select event_id, verdict, outcome, body from payouts.inbox",
+    "adjustments": "select payouts.signed(adjustments), payouts.owed(adjustments), adjustments.*"
+    " from payouts.adjustments as adjustments",
+    "exceptions": "select * from payouts.exceptions",
+    "executions": "select * from payouts.executions",
+    "proofs": "select * from payouts.proofs",
+    "documents": "select sha256, media_type, content from payouts.documents",
+    "reversals": "select * from payouts.reversals",
+    "second factors": "select actor, secret, last_step from payouts.second_factors",
     "audit log": "select entry_id, hash from payouts.audit_log",
 }
 
@@ -74,6 +88,7 @@ def test_a_restored_database_goes_on_where_its_backup_was_taken(
         with open_connection(any_database) as conn:
             _pay_a_week(conn, any_database, rail)
             _interrupt_a_submission(conn, rail)
+            _pay_by_hand_and_put_right(conn, rail)
             books = _books(conn)
             assert decisions.verify_audit(conn) > 0
 
@@ -86,12 +101,18 @@ def test_a_restored_database_goes_on_where_its_backup_was_taken(
             assert _books(conn) == books
             decisions.verify_audit(conn)
             _is_still_guarded(conn)
+            _decide(conn)
 
             done = submission.submit(conn, rail.adapter(max_processing_seconds=0), INTERRUPTED, OPERATOR)
             assert done.batch_id == f"W{INTERRUPTED}-G1"
             rail.rail.settle({"*": "completed"}, webhooks="lose")
             reconcile(conn, rail.adapter(), None, OPERATOR)
-            paid = {number for (number,) in conn.execute("select payout_number from payouts.payouts")}
+            paid = {
+                number
+                for (number,) in conn.execute(
+                    "select payout_number from payouts.payouts where payout_window <> %s", (BY_HAND,)
+                )
+            }
             assert rail.paid() == dict.fromkeys(paid, 1)
             assert one(conn, "select count(*) from payouts.batches where state <> 'settled'") == 0
             decisions.verify_audit(conn)
@@ -116,6 +137,40 @@ def _interrupt_a_submission(conn: Connection[Any], rail: Bench) -> None:
     )
 
 
+def _pay_by_hand_and_put_right(conn: Connection[Any], rail: Bench) -> None:
+    """What the books hold beside rails: a person's payment, a reversal, a fee, and a wish that waits."""
+    seeded(conn)
+    _approve(conn, frozen_window(conn, ["50.00"], window=BY_HAND, rail="MANUAL"))
+    submission.submit(conn, rail.adapter(), BY_HAND, OPERATOR)
+    executions.execute(conn, "JPO0000005", "BANK-1", Decimal("50.00"), _document("paid"), OPERATOR)
+    executions.reverse(
+        conn, "JPO0000001", "wrong_beneficiary", "another's wallet", _document("the wallet"), "rita"
+    )
+    fee = Proposal("s2", "USD", "gross_invoice_fee", Decimal("3.00"), "listing", invoice="INV-1")
+    number = adjustments.propose(conn, fee, None, OPERATOR)
+    adjustments.apply(conn, [number], "s2", "USD", "nina")
+    deduction = Proposal("s2", "USD", "carry_forward_deduction", Decimal("5.00"), "late fee", "as agreed")
+    wished = adjustments.propose(conn, deduction, None, OPERATOR)
+    adjustments.deviate(conn, wished, Deviation("amount", amount=Decimal("4.00")), "half of it", OPERATOR)
+    second_factor.enrol(conn, "nina")
+
+
+def _decide(conn: Connection[Any]) -> None:
+    """What waited goes on, and new numbers follow the old ones."""
+    (wish,) = adjustments.wishes(conn, open_only=True, after=0, limit=10)
+    adjustments.decide(conn, [wish.exception_id], "approved", "agreed", APPROVER)
+    assert adjustments.read(conn, wish.adjustment_number).applied_amount == Decimal("4.00")
+    assert executions.proofs(conn, "JPO0000005")[0].is_active
+    executions.replace_proof(conn, "JPO0000005", _document("paid, better"), "clearer", OPERATOR)
+    credit = Proposal("s2", "USD", "carry_forward_credit", Decimal("1.00"), "rounding", "as agreed")
+    assert adjustments.propose(conn, credit, None, OPERATOR) > wish.adjustment_number
+
+
+def _document(text: str) -> Document:
+    content = pdf(text)
+    return Document(sha256(content).hexdigest(), "application/pdf", content)
+
+
 def _approve(conn: Connection[Any], window: date) -> None:
     decisions.approve(conn, window, one(conn, "select payouts.batch_digest(%s)", window), APPROVER)
 
@@ -132,9 +187,18 @@ def _is_still_guarded(conn: Connection[Any]) -> None:
         "update payouts.payouts set amount = amount + 1",
         "delete from payouts.rail_events",
         "update payouts.payouts set status = 'paid' where status = 'submitted'",
+        "update payouts.payouts set reference_id = 'other' where payout_number = 'JPO0000005'",
+        "update payouts.adjustments set amount = amount + 1",
+        "update payouts.adjustments set status = 'settled', settled_at = now(), money_reference = 'BANK-9'"
+        " where class = 'gross_invoice_fee'",
+        "update payouts.documents set content = '%PDF-'",
+        "delete from payouts.proofs",
+        "insert into payouts.executions"
+        " (payout_number, rail, external_reference, amount, executed_at, source, noted_by)"
+        " values ('JPO0000005', 'MANUAL', 'BANK-2', 1, now(), 'manual', 'olga')",
     ):
         with pytest.raises(psycopg.errors.IntegrityError):
-            conn.execute(forbidden)
+            conn.execute(forbidden.encode())
 
 
 def _run(*command: object) -> str:

@@ -1,5 +1,6 @@
 """Who may do what: every cell of the matrix is tried as that login, on both servers, after a real Sunday."""
 
+import json
 import os
 import re
 import shutil
@@ -18,8 +19,10 @@ import pytest
 from psycopg import Connection, sql
 
 from conftest import COMMAND, debian_bin_dir
+from controls import seeded
 from frozen_window import WINDOW, frozen_window, one
 from rail_batches import KEY, Bench, bench
+from sample_documents import pdf
 from weekclose import events
 from weekclose.database import open_connection
 from weekclose.migrations import migrate
@@ -32,69 +35,117 @@ REFUSED = "42501"
 # Letters: select, insert, update, delete, truncate; `l` is what locks a table against all writers. The first
 # line that fits a relation counts.
 TABLES = """
-relation                    analyst dbt    loader operator approver webhook auditor seller owner
-public.weekclose_migrations s       s      s      s        s        s       s       s      si
-raw.rejected_rows           .       s      si     s        .        .       .       .      siudtl
-raw.*                       .       s      siu    s        .        .       .       .      siudtl
-payouts.turns               .       s      .      sl       s        .       s       .      siudtl
-payouts.judged_wallets      .       s      .      si       s        .       s       .      siudtl
-payouts.*                   .       s      .      s        s        .       s       .      siudtl
-marts.*                     s       siudtl .      s        s        .       .       .      s
-seeds.*                     .       siudtl .      s        s        .       .       .      s
-staging.*                   .       siudtl .      s        s        .       .       .      s
-intermediate.*              .       siudtl .      s        s        .       .       .      s
+relation               analyst dbt    loader operator approver reconciler admin webhook auditor seller owner
+public.*               s       s      s      s        s        s          s     s       s       s      si
+raw.rejected_rows      .       s      si     s        .        s          s     .       .       .      siudtl
+raw.*                  .       s      siu    s        .        s          s     .       .       .      siudtl
+payouts.turns          .       s      .      sl       s        s          sl    .       s       .      siudtl
+payouts.judged_wallets .       s      .      si       s        s          si    .       s       .      siudtl
+payouts.second_factors .       .      .      .        .        .          .     .       .       .      siudtl
+payouts.*              .       s      .      s        s        s          s     .       s       .      siudtl
+marts.*                s       siudtl .      s        s        s          s     .       .       .      s
+seeds.*                .       siudtl .      s        s        s          s     .       .       .      s
+staging.*              .       siudtl .      s        s        s          s     .       .       .      s
+intermediate.*         .       siudtl .      s        s        s          s     .       .       .      s
 """
 
 # Who may call a function of schema payouts.
 FUNCTIONS = """
-function                    analyst dbt    loader operator approver webhook auditor seller
-start_run                   .       .      .      x        .        .       .       .
-end_run                     .       .      .      x        .        .       .       .
-freeze                      .       .      .      x        .        .       .       .
-hold                        .       .      .      x        .        .       .       .
-release                     .       .      .      x        .        .       .       .
-clear                       .       .      .      x        .        .       .       .
-approve                     .       .      .      .        x        .       .       .
-order_resend                .       .      .      .        x        .       .       .
-claim_batch                 .       .      .      x        .        .       .       .
-retry_batch                 .       .      .      x        .        .       .       .
-beat                        .       .      .      x        .        .       .       .
-end_attempts                .       .      .      x        .        .       .       .
-take_receipt                .       .      .      x        .        .       .       .
-take_refusal                .       .      .      x        .        .       .       .
-confirm                     .       .      .      x        .        .       .       .
-apply_event                 .       .      .      x        .        x       .       .
-receive_event               .       .      .      .        .        x       .       .
-first_broken_audit_entry    .       .      .      .        .        .       x       .
-last_build                  x       .      .      x        x        .       .       x
-seller_named                x       .      .      x        x        .       .       x
-windows_of                  x       .      .      x        x        .       .       x
-lines_of                    x       .      .      x        x        .       .       x
-balances_of                 x       .      .      x        x        .       .       x
-payouts_of                  x       .      .      x        x        .       .       x
-batch_key                   .       .      .      x        x        .       .       .
-window_digest               .       x      .      .        .        .       .       .
-audit                       .       .      .      .        .        .       .       .
-audit_hash                  .       .      .      .        .        .       .       .
-batch_digest                .       .      .      .        .        .       .       .
-book_freeze                 .       .      .      .        .        .       .       .
-conclude                    .       .      .      .        .        .       .       .
-freeze_content              .       .      .      .        .        .       .       .
-freeze_window               .       .      .      .        .        .       .       .
-has_rolled                  .       .      .      .        .        .       .       .
-held_on                     .       .      .      .        .        .       .       .
-is_booked                   .       .      .      .        .        .       .       .
-lift                        .       .      .      .        .        .       .       .
-lock_batch                  .       .      .      .        .        .       .       .
-lock_to_book                .       .      .      .        .        .       .       .
-move                        .       .      .      .        .        .       .       .
-open_batch                  .       .      .      .        .        .       .       .
-refuse_other_name           .       .      .      .        .        .       .       .
-refuse_other_seller         .       .      .      .        .        .       .       .
-renew_batch                 .       .      .      .        .        .       .       .
-settle                      .       .      .      .        .        .       .       .
-step                        .       .      .      .        .        .       .       .
-unready                     .       .      .      .        .        .       .       .
+function                 analyst dbt loader operator approver reconciler admin webhook auditor seller
+start_run                .       .   .      x        .        .          x     .       .       .
+end_run                  .       .   .      x        .        .          x     .       .       .
+freeze                   .       .   .      x        .        .          x     .       .       .
+hold                     .       .   .      x        .        .          x     .       .       .
+release                  .       .   .      x        .        .          x     .       .       .
+clear                    .       .   .      x        .        .          x     .       .       .
+approve                  .       .   .      .        x        .          x     .       .       .
+order_resend             .       .   .      .        x        .          x     .       .       .
+claim_batch              .       .   .      x        .        .          x     .       .       .
+retry_batch              .       .   .      x        .        .          x     .       .       .
+beat                     .       .   .      x        .        .          x     .       .       .
+end_attempts             .       .   .      x        .        .          x     .       .       .
+take_receipt             .       .   .      x        .        .          x     .       .       .
+take_refusal             .       .   .      x        .        .          x     .       .       .
+confirm                  .       .   .      x        .        .          x     .       .       .
+apply_event              .       .   .      x        .        .          x     x       .       .
+receive_event            .       .   .      .        .        .          .     x       .       .
+first_broken_audit_entry .       .   .      .        .        .          x     .       x       .
+enrol                    .       .   .      x        x        x          x     .       .       .
+present_code             .       .   .      x        x        x          x     .       .       .
+reset_second_factor      .       .   .      .        .        .          x     .       .       .
+require_otp              .       .   .      .        .        .          x     .       .       .
+store_document           .       .   .      x        .        x          x     .       .       .
+propose_adjustment       .       .   .      x        .        .          x     .       .       .
+propose_from             .       .   .      x        .        .          x     .       .       .
+apply_adjustment         .       .   .      x        .        .          x     .       .       .
+deviate                  .       .   .      x        .        .          x     .       .       .
+cancel_adjustment        .       .   .      x        .        .          x     .       .       .
+settle_adjustment        .       .   .      x        .        .          x     .       .       .
+decide_exceptions        .       .   .      .        x        .          x     .       .       .
+execute_payout           .       .   .      x        .        .          x     .       .       .
+replace_proof            .       .   .      x        .        x          x     .       .       .
+resolve_payout           .       .   .      .        .        x          x     .       .       .
+reverse_payout           .       .   .      .        .        x          x     .       .       .
+last_build               x       .   .      x        x        x          x     .       .       x
+seller_named             x       .   .      x        x        x          x     .       .       x
+windows_of               x       .   .      x        x        x          x     .       .       x
+lines_of                 x       .   .      x        x        x          x     .       .       x
+balances_of              x       .   .      x        x        x          x     .       .       x
+payouts_of               x       .   .      x        x        x          x     .       .       x
+adjustments_of           x       .   .      x        x        x          x     .       .       x
+executions_of            x       .   .      x        x        x          x     .       .       x
+batch_key                .       .   .      x        x        x          x     .       .       .
+window_digest            .       x   .      .        .        .          .     .       .       .
+add_proof                .       .   .      .        .        .          .     .       .       .
+adjustment_policy        .       .   .      .        .        .          .     .       .       .
+apply_lines              .       .   .      .        .        .          .     .       .       .
+audit                    .       .   .      .        .        .          .     .       .       .
+audit_hash               .       .   .      .        .        .          .     .       .       .
+batch_digest             .       .   .      .        .        .          .     .       .       .
+book_freeze              .       .   .      .        .        .          .     .       .       .
+book_obligation          .       .   .      .        .        .          .     .       .       .
+book_return              .       .   .      .        .        .          .     .       .       .
+conclude                 .       .   .      .        .        .          .     .       .       .
+decide_exception         .       .   .      .        .        .          .     .       .       .
+freeze_content           .       .   .      .        .        .          .     .       .       .
+freeze_window            .       .   .      .        .        .          .     .       .       .
+has_open_exception       .       .   .      .        .        .          .     .       .       .
+has_rolled               .       .   .      .        .        .          .     .       .       .
+held_on                  .       .   .      .        .        .          .     .       .       .
+hmac_sha1                .       .   .      .        .        .          .     .       .       .
+is_booked                .       .   .      .        .        .          .     .       .       .
+is_known_execution       .       .   .      .        .        .          .     .       .       .
+is_obligation_booked     .       .   .      .        .        .          .     .       .       .
+is_open_exception        .       .   .      .        .        .          .     .       .       .
+is_step_of_adjustment    .       .   .      .        .        .          .     .       .       .
+known_amount             .       .   .      .        .        .          .     .       .       .
+lift                     .       .   .      .        .        .          .     .       .       .
+lock_adjustment          .       .   .      .        .        .          .     .       .       .
+lock_batch               .       .   .      .        .        .          .     .       .       .
+lock_to_book             .       .   .      .        .        .          .     .       .       .
+mark_exceptions          .       .   .      .        .        .          .     .       .       .
+mismatch_of              .       .   .      .        .        .          .     .       .       .
+move                     .       .   .      .        .        .          .     .       .       .
+move_one                 .       .   .      .        .        .          .     .       .       .
+note_execution           .       .   .      .        .        .          .     .       .       .
+left_amount              .       .   .      .        .        .          .     .       .       .
+newest_word              .       .   .      .        .        .          .     .       .       .
+reference_again          .       .   .      .        .        .          .     .       .       .
+one_time_code            .       .   .      .        .        .          .     .       .       .
+open_batch               .       .   .      .        .        .          .     .       .       .
+open_exception           .       .   .      .        .        .          .     .       .       .
+owed                     .       .   .      .        .        .          .     .       .       .
+record_adjustment        .       .   .      .        .        .          .     .       .       .
+refuse_other_name        .       .   .      .        .        .          .     .       .       .
+refuse_other_seller      .       .   .      .        .        .          .     .       .       .
+renew_batch              .       .   .      .        .        .          .     .       .       .
+require_second_factor    .       .   .      .        .        .          .     .       .       .
+restated_difference      .       .   .      .        .        .          .     .       .       .
+settle                   .       .   .      .        .        .          .     .       .       .
+sha1                     .       .   .      .        .        .          .     .       .       .
+signed                   .       .   .      .        .        .          .     .       .       .
+step                     .       .   .      .        .        .          .     .       .       .
+unready                  .       .   .      .        .        .          .     .       .       .
 """
 
 # These are what they are for everybody: invoker's rights, no writing.
@@ -363,7 +414,14 @@ def test_what_fires_at_commit_runs_as_the_owner(sunday: Logins) -> None:
             where tgdeferrable and not tgisinternal
             """
         ).fetchall()
-    assert sorted(late) == [("refuse_empty_transaction", True), ("refuse_unbooked", True)]
+    assert {name for name, _ in late} == {
+        "refuse_empty_transaction",
+        "refuse_unbooked",
+        "refuse_unbooked_adjustment",
+        "refuse_unproved",
+        "refuse_unreversed",
+    }
+    assert all(as_owner for _, as_owner in late)
 
 
 def test_a_webhook_does_not_read_events_back(sunday: Logins) -> None:
@@ -383,10 +441,14 @@ def test_a_seller_sees_himself_alone(sunday: Logins) -> None:
         assert (other.returncode, other.stdout) == (3, "")
         assert other.stderr == (f"weekclose: the login {sunday.name('seller')} may not see seller {seller}\n")
     calls = ("windows_of(%s)", "balances_of(%s)", "payouts_of(%s)", "seller_named(%s)")
+    # These do not say whose they are.
+    more_calls = ("adjustments_of(%s)", "executions_of(%s)")
     with sunday.connected("seller") as conn:
         for call in calls:
             rows = conn.execute(f"select distinct seller_id from payouts.{call}", ["s1"])
             assert rows.fetchall() == [("s1",)], call
+        for call in (*calls, *more_calls):
+            assert sqlstate(conn, f"select * from payouts.{call}", ["s1"]) == ""
             assert sqlstate(conn, f"select * from payouts.{call}", ["s2"]) == "WC003"
         lines = conn.execute("select line_id from payouts.lines_of('s1', '2026-11-01')").fetchall()
         assert lines == [("sale:o1",)]
@@ -408,7 +470,9 @@ def test_a_login_without_roles_has_no_rights(sunday: Logins) -> None:
             "select * from payouts.payouts",
             "select * from marts.settlement_windows",
             "select * from payouts.windows_of('s1')",
+            "select content from payouts.documents",
             "select payouts.hold('2026-11-01', 's1', 'why', session_user)",
+            "select payouts.enrol(session_user::text)",
             "create table marts.mine ()",
             "create table payouts.mine ()",
         ):
@@ -422,11 +486,17 @@ def test_what_a_build_left_is_readable_without_asking_again(sunday: Logins) -> N
     exported = sunday.runs("analyst", "export", "2026-11-01")
     assert exported == sunday.runs("operator", "export", "2026-11-01")
     assert "s1,2026-11-01,100.00" in exported
-    for who in ("operator", "approver"):
+    for who in ("operator", "approver", "reconciler", "admin"):
         assert "2026-11-01" in sunday.runs(who, "status")
         assert "90.00" in sunday.runs(who, "explain", "s1", "2026-11-01")
     assert sunday.run("analyst", "status").returncode == 3
 
+
+# What the database knows of them so far.
+ADJ = "(select max(adjustment_number) from payouts.adjustments where class = '{}')"
+FEE, DEDUCTION = ADJ.format("gross_invoice_fee"), ADJ.format("carry_forward_deduction")
+PDF = "decode('255044462d{}', 'hex')"
+NEWEST = "(select sha256 from payouts.documents order by stored_at desc limit 1)"
 
 # Each with the actor last; what comes before it has to be so that only the name is wrong.
 ACTS: list[tuple[str, str, str]] = [
@@ -446,41 +516,133 @@ ACTS: list[tuple[str, str, str]] = [
     ("operator", "select payouts.take_refusal('W{window}-G1', '{{}}', {actor})", "taken back"),
     ("operator", "select payouts.take_receipt('W{window}-G1', 'r', {actor})", ""),
     (
+        "webhook",
+        "select payouts.apply_event(payouts.receive_event('batch', 'evt', 'payout.completed', 'completed',"
+        " 'JPO0000001', 10, 'USD', 'TX', null, null, now(), true, ''), {actor})",
+        "taken back",
+    ),
+    (
         "operator",
         "select payouts.confirm('W{window}-G1', now(), jsonb_build_array(jsonb_build_object('reference',"
-        " 'JPO0000001', 'status', 'completed', 'final', true, 'amount', 10)), {actor})",
+        " 'JPO0000001', 'status', 'completed', 'final', true, 'amount', 10), jsonb_build_object('reference',"
+        " 'JPO0000002', 'status', 'completed', 'final', true, 'amount', 19)), {actor})",
         "",
     ),
+    (
+        "operator",
+        "select payouts.propose_adjustment('s1', 'USD', 'gross_invoice_fee', 1, 'why', '', 'INV-1', null,"
+        " null, {actor})",
+        "",
+    ),
+    (
+        "operator",
+        "select payouts.propose_adjustment('s1', 'USD', 'carry_forward_deduction', 1, 'why', 'so', null,"
+        " null, null, {actor})",
+        "",
+    ),
+    ("operator", "select payouts.propose_from('sale:s1-{window}', 'why', 'so', null, {actor})", "taken back"),
+    ("olga", f"select payouts.apply_adjustment({FEE}, 's1', 'USD', {{actor}})", ""),
+    ("operator", f"select payouts.settle_adjustment({FEE}, 'BANK-1', null, {{actor}})", ""),
+    ("operator", f"select payouts.cancel_adjustment({DEDUCTION}, 'why', {{actor}})", "taken back"),
+    (
+        "operator",
+        f"select payouts.deviate({DEDUCTION}, 'skip', null, null, null, 'why', {{actor}})",
+        "",
+    ),
+    (
+        "approver",
+        "select payouts.decide_exceptions(array[(select max(exception_id) from payouts.exceptions)],"
+        " 'approved', 'why', {actor})",
+        "",
+    ),
+    (
+        "operator",
+        f"select payouts.store_document({PDF.format('31')}, 'application/pdf', {{actor}})",
+        "",
+    ),
+    (
+        "operator",
+        f"select payouts.execute_payout('JPO0000002', 'BANK-2', 18, null, {NEWEST}, 'less', {{actor}})",
+        "",
+    ),
+    (
+        "reconciler",
+        f"select payouts.store_document({PDF.format('32')}, 'application/pdf', {{actor}})",
+        "",
+    ),
+    ("reconciler", f"select payouts.replace_proof('JPO0000002', {NEWEST}, 'clearer', {{actor}})", ""),
+    ("reconciler", "select payouts.resolve_payout('JPO0000002', 'accept', 'why', null, {actor})", ""),
+    (
+        "reconciler",
+        "select payouts.reverse_payout('JPO0000001', 'duplicate_payment', 'why', null, {actor})",
+        "",
+    ),
+    ("olga", "select payouts.enrol({actor})", ""),
+    ("olga", "select payouts.present_code({actor}, '000000')", ""),
+    ("admin", "select payouts.reset_second_factor('{olga}', 'why', {actor})", ""),
+    ("admin", "select payouts.require_otp(true, 'why', {actor})", ""),
 ]
 
 
 def test_a_login_acts_under_its_own_name(any_database: Server, tmp_path: Path) -> None:
     with open_connection(any_database) as admin, created_logins(any_database, tmp_path) as logins:
-        frozen_window(admin, ["10.00"])
+        frozen_window(admin, ["10.00", "20.00"])
+        _build_what_is_read(admin)
         for role, act, undone in ACTS:
             digest = one(admin, "select content_digest from payouts.batches")
+            known = {"window": WINDOW, "digest": f"'{digest}'", "olga": logins.name("olga")}
             with logins.connected(role) as conn:
                 for actor in ("somebody", logins.name("analyst"), "webhook", ""):
-                    query = act.format(window=WINDOW, digest=f"'{digest}'", actor=f"'{actor}'")
+                    query = act.format(**known, actor=f"'{actor}'")
                     assert sqlstate(conn, query) == "WC003", query
                 with conn.transaction(force_rollback=bool(undone)):
-                    conn.execute(act.format(window=WINDOW, digest=f"'{digest}'", actor="session_user::text"))
-        assert one(admin, "select status from payouts.payouts") == "paid"
+                    conn.execute(act.format(**known, actor="session_user::text"))
+        assert one(admin, "select array_agg(status order by payout_number) from payouts.payouts") == [
+            "reversed",
+            "paid",
+        ]
         names = admin.execute(
             "select distinct actor from payouts.audit_log where action <> 'freeze'"
         ).fetchall()
-        assert {name for (name,) in names} == {logins.name("operator"), logins.name("approver")}
+        deciders = ("operator", "olga", "approver", "reconciler", "admin")
+        assert {name for (name,) in names} == {logins.name(who) for who in deciders}
         assert one(admin, "select payouts.first_broken_audit_entry()") is None
+        acted = {re.findall(r"payouts\.(\w+)\(", act)[0] for _, act, _ in ACTS}
+        # A freeze is a part of a run, and who that is was asked when it began.
+        assert acted == _doors_with_an_actor(admin) - {"freeze"}
 
 
-def test_two_eyes_are_not_four(any_database: Server, tmp_path: Path) -> None:
+def _build_what_is_read(conn: Connection[Any]) -> None:
+    """The seeds, the sellers, and a raw row that has changed since its line was frozen."""
+    seeded(conn)
+    conn.execute(
+        "set role weekclose_dbt;"
+        " create view intermediate.int_order_events as select line_id, kind, source_amount,"
+        " source_amount + 1 as restated_amount from payouts.frozen_lines;"
+        " reset role"
+    )
+
+
+def _doors_with_an_actor(conn: Connection[Any]) -> set[str]:
+    """What somebody may call, and says who he is."""
+    doors = {name for name, line in parsed(FUNCTIONS).items() if "x" in line.values()}
+    rows = conn.execute(
+        "select proname from pg_proc"
+        " where pronamespace = 'payouts'::regnamespace and 'actor' = any(proargnames)"
+    )
+    return doors & {name for (name,) in rows}
+
+
+@pytest.mark.parametrize("roles", [("operator", "approver", "webhook"), ("admin",)])
+def test_two_eyes_are_not_four(any_database: Server, roles: Sequence[str]) -> None:
     """Who holds both roles still does not approve what he has held, whatever he calls himself."""
     with (
         open_connection(any_database) as admin,
-        created_login(any_database, roles=("operator", "approver", "webhook")) as both,
+        created_login(any_database, roles) as both,
         open_connection(both) as conn,
     ):
         frozen_window(admin, ["10.00", "20.00"])
+        seeded(admin)
         conn.execute("select payouts.hold(%s, 's2', 'why', session_user::text)", [WINDOW])
         digest = one(conn, "select content_digest from payouts.batches")
         for actor in (both.user, "anna", "webhook"):
@@ -490,6 +652,26 @@ def test_two_eyes_are_not_four(any_database: Server, tmp_path: Path) -> None:
         conn.execute("set role weekclose_approver")
         said = sqlstate(conn, "select payouts.approve(%s, %s, 'weekclose_approver')", (WINDOW, digest))
         assert said == "WC003"
+        conn.execute("reset role")
+        _wishes_and_decides(conn, both.user)
+
+
+def _wishes_and_decides(conn: Connection[Any], name: str) -> None:
+    """Nor what he wished for."""
+    number = one(
+        conn,
+        "select payouts.propose_adjustment('s1', 'USD', 'carry_forward_credit', 1, 'why', 'so', null, null,"
+        " null, session_user::text)",
+    )
+    opened = one(
+        conn,
+        "select payouts.deviate(%s, 'amount', 0.5, null, null, 'why', session_user::text)",
+        number,
+    )
+    for verdict in ("approved", "rejected"):
+        for actor in (name, "anna", "webhook"):
+            act = "select payouts.decide_exceptions(array[%s], %s, 'why', %s)"
+            assert sqlstate(conn, act, (opened, verdict, actor)) == "WC003", actor
 
 
 def test_monday_and_tuesday(sunday: Logins, tmp_path: Path) -> None:
@@ -527,6 +709,7 @@ def test_monday_and_tuesday(sunday: Logins, tmp_path: Path) -> None:
             "settle": sunday.name("olga"),
         }
         assert one(conn, "select array_agg(distinct status) from payouts.payouts") == ["paid"]
+    _wednesday(sunday, tmp_path)
 
 
 def _tuesday(sunday: Logins, rail: Bench, window: str) -> None:
@@ -559,6 +742,43 @@ def _tuesday(sunday: Logins, rail: Bench, window: str) -> None:
         applied = events.apply(conn, None, sunday.name("webhook"))
         assert [(each.event_id, each.verdict) for each in applied] == [(known, "book")]
     sunday.runs("olga", "reconcile", **environment)
+
+
+def _wednesday(sunday: Logins, files: Path) -> None:
+    """What was wrong with it is put right: each step by the one who may, after one who may not has tried."""
+    proof = files / "proof.pdf"
+    proof.write_bytes(pdf("evidence"))
+
+    def step(who: str, not_who: str, *arguments: object) -> str:
+        refused = sunday.run(not_who, *arguments)
+        assert refused.returncode == 3, (not_who, arguments, refused.stderr)
+        assert refused.stderr.startswith("weekclose: permission denied for function"), refused.stderr
+        return sunday.runs(who, *arguments).strip()
+
+    late_fee = (
+        *("adjust", "propose", "s1", "--class", "carry_forward_deduction", "--currency", "USD"),
+        *("--amount", "5", "--reason", "late fee", "--note", "as agreed"),
+    )
+    number = step("olga", "approver", *late_fee)
+    step("olga", "reconciler", "adjust", "apply", number, "--skip", "--reason", "paid by hand")
+    wishes = json.loads(sunday.runs("approver", "exception", "list", "--json"))
+    step("approver", "olga", "exception", "approve", wishes[0]["exception_id"], "--reason", "seen")
+    reversal = (
+        *("reverse", "JPO0000001", "--reason", "wrong_beneficiary", "--note", "another's wallet"),
+        *("--evidence", proof),
+    )
+    step("reconciler", "olga", *reversal)
+    execution = ("execute", "JPO0000002", "--reference", "R", "--amount", "45", "--proof", proof)
+    assert sunday.run("approver", *execution).returncode == 3
+    assert sunday.run("olga", *execution).returncode == 5, "it is paid"
+    for who in ("olga", "approver", "reconciler", "auditor", "admin"):
+        listed = json.loads(sunday.runs(who, "adjust", "list", "--json"))
+        assert [(each["source"], each["status"]) for each in listed] == [
+            ("manual", "cancelled"),
+            ("reversal", "approved"),
+        ]
+    for who in ("analyst", "loader", "nobody"):
+        assert sunday.run(who, "adjust", "list").returncode == 3
 
 
 def test_what_a_later_migration_makes_belongs_where_it_should(any_database: Server, tmp_path: Path) -> None:
