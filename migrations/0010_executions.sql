@@ -254,7 +254,8 @@ create function payouts.known_amount(payout payouts.payouts) returns numeric lan
     )
 $$;
 
--- What has left for a payout and stayed away: its transfers since its money last came back.
+-- What has left for a payout and stayed away: its transfers since its money last came back, and the newest,
+-- which is what is asked about.
 create function payouts.left_amount(payout payouts.payouts) returns numeric language sql stable as $$
     select coalesce(sum(done.amount), 0)
     from payouts.executions as done
@@ -265,22 +266,20 @@ create function payouts.left_amount(payout payouts.payouts) returns numeric lang
             select resolved_at from payouts.resolutions
             where payout_number = payout.payout_number and verdict = 'retry'
         )
-$$;
-
--- Whether this transfer is in the books already, and a person has said that it is not to be paid again.
-create function payouts.is_known_execution(payout payouts.payouts, reference text, told_amount numeric)
-returns boolean language sql stable as $$
-    select
-        exists (
-            select from payouts.resolutions
-            where payout_number = payout.payout_number and verdict = 'retry'
-        )
-        and exists (
-            select from payouts.executions
-            where
-                payout_number = payout.payout_number
-                and external_reference = reference
-                and amount = told_amount
+        and (
+            not exists (
+                select from payouts.executions as newer
+                where newer.payout_number = payout.payout_number and newer.execution_id > done.execution_id
+            )
+            or not exists (
+                select from payouts.ledger_transactions as transactions
+                inner join payouts.ledger_entries as entries
+                    on transactions.transaction_id = entries.transaction_id
+                where
+                    entries.payout_number = payout.payout_number
+                    and transactions.kind = 'return'
+                    and transactions.booked_at >= done.noted_at
+            )
         )
 $$;
 
@@ -299,6 +298,20 @@ returns payouts.executions language sql stable as $$
     select * from words
     order by execution_id desc
     limit 1
+$$;
+
+-- Whether this transfer is in the books already, and a person has said that it is not to be paid again.
+create function payouts.is_known_execution(payout payouts.payouts, reference text, told_amount numeric)
+returns boolean language sql stable as $$
+    select
+        exists (
+            select from payouts.resolutions
+            where payout_number = payout.payout_number and verdict = 'retry'
+        )
+        and exists (
+            select from payouts.newest_word(payout.rail, reference) as word
+            where word.payout_number = payout.payout_number and word.amount = told_amount
+        )
 $$;
 
 -- A transfer of which another amount is said keeps its reference, with a number behind it.

@@ -46,6 +46,22 @@ judged as (
             and executions.noted_at <= resolved.resolved_at
             and corrections.execution_id is null
             and retries.resolution_id is null
+            -- What the rail had brought back when another transfer was noted.
+            and not exists (
+                select newer.execution_id
+                from {{ source('payouts', 'executions') }} as newer
+                inner join {{ source('payouts', 'ledger_entries') }} as entries
+                    on newer.payout_number = entries.payout_number
+                inner join {{ source('payouts', 'ledger_transactions') }} as transactions
+                    on entries.transaction_id = transactions.transaction_id
+                where
+                    newer.payout_number = executions.payout_number
+                    and newer.execution_id > executions.execution_id
+                    and newer.noted_at <= resolved.resolved_at
+                    and transactions.kind = 'return'
+                    and transactions.booked_at >= executions.noted_at
+                    and transactions.booked_at <= resolved.resolved_at
+            )
     ) as executed on true
     -- Before a person looked again.
     left join lateral (

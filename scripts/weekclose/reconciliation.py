@@ -97,7 +97,7 @@ def _ask(conn: Connection[Any], rail: Rail, batch_id: str, actor: str) -> Asked:
         batch.item_count,
         booked,
         sum(1 for state in found.items if not state.final),
-        _it_was_refused(stored) or _difference(batch, found),
+        _it_was_refused(stored) or _difference(batch, found, _accepted(conn, batch_id)),
     )
 
 
@@ -121,7 +121,7 @@ def _as_json(state: ItemState) -> dict[str, Any]:
     }
 
 
-def _difference(batch: Batch, found: BatchState) -> str:
+def _difference(batch: Batch, found: BatchState, accepted: set[str]) -> str:
     """Where the rail's record has other items than what we sent; amounts are compared item by item later."""
     ours = {item.reference for item in batch.items}
     theirs = {state.reference for state in found.items}
@@ -129,13 +129,21 @@ def _difference(batch: Batch, found: BatchState) -> str:
         return f"the rail does not show {len(missing)} of its items, {missing[0]} first"
     if foreign := sorted(theirs - ours):
         return f"the rail shows {len(foreign)} items that are not ours, {foreign[0]} first"
-    # Items whose amounts differ are looked at one by one; the sum of the rest has to be ours.
-    currencies = {item.reference: item.currency for item in batch.items}
-    theirs_added = totals((currencies[state.reference], state.amount) for state in found.items)
+    # A rail adds up what it sent, or what it paid: then with what people have accepted instead.
+    paid = {state.reference: state.amount for state in found.items}
+    expected = totals(
+        (item.currency, paid[item.reference] if item.reference in accepted else item.amount)
+        for item in batch.items
+    )
     counted = found.receipt.item_count == batch.item_count
-    if not counted or found.receipt.totals not in (batch.totals, theirs_added):
+    if not counted or found.receipt.totals not in (batch.totals, expected):
         return "the rail's count or totals are not ours"
     return ""
+
+
+def _accepted(conn: Connection[Any], batch_id: str) -> set[str]:
+    """The payouts of which a person has accepted that another amount left."""
+    return {row[0] for row in conn.execute(statement("accepted_payouts"), {"batch_id": batch_id})}
 
 
 def _it_was_refused(stored: StoredBatch) -> str:

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Literal
 
 from obligations import CREDIT, DEDUCTION, HAPPENED, RECOVERY, ZERO, Adjustment, Party, Wish
-from reference import IN_TRANSIT, PAID, Books, Execution, policy_of, reversal_reasons
+from reference import IN_TRANSIT, PAID, Books, policy_of, reversal_reasons
 
 # A policy of the seller's own that holds for this one deed; None: what the seeds say.
 OwnPolicy = Literal["manual", "exception"] | None
@@ -202,10 +202,10 @@ def _hand_over(books: Books, window: date) -> None:
 def _hear(books: Books, word: Word) -> None:
     payout = books.payout(word.number)
     known, is_promised = books.known_amount(payout), word.amount == payout.amount
-    executed = Execution(word.reference, word.amount)
+    last = books.told(payout.number, word.reference)
     match word.status, payout.status:
         case "completed", "submitted" | "failed" | "returned":
-            if payout.number in books.sent_again and executed in books.executions.get(payout.number, []):
+            if payout.number in books.judged and last and last.amount == word.amount:
                 return
             is_clear = payout.status == "submitted" or (
                 payout.status == "failed" and not books.has_rolled(payout)
@@ -219,17 +219,18 @@ def _hear(books: Books, word: Word) -> None:
             books.move(payout, "failed", "told")
         case ("failed", "paid") | ("returned", "paid" | "submitted"):
             books.move(payout, "returned", "told")
+            books.came_back[payout.number] = len(books.executions.get(payout.number, []))
         case _:
             return
     if word.status == "completed":
-        books.executions.setdefault(payout.number, []).append(executed)
+        books.note(payout.number, word.reference, word.amount)
 
 
 def _execute(books: Books, deed: Execute) -> None:
     payout = books.payout(deed.number)
     by_hand = payout.status == "submitted" and payout.rail == "MANUAL"
     _require(by_hand or payout.status == "awaiting_reconciliation")
-    books.executions.setdefault(payout.number, []).append(Execution(deed.reference, deed.amount))
+    books.note(payout.number, deed.reference, deed.amount)
     if by_hand:
         agrees = deed.amount == payout.amount
         books.move(payout, "paid" if agrees else "awaiting_reconciliation")
@@ -252,10 +253,10 @@ def _resolve(books: Books, deed: Resolve) -> None:
     )
     if deed.verdict == "accept":
         books.move(payout, "paid")
-        difference = payout.amount - books.known_amount(payout) - recorded
+        difference = payout.amount - books.left_amount(payout.number) - recorded
     else:
         books.move(payout, "failed", "resolved")
-        books.sent_again.add(payout.number)
+        books.judged[payout.number] = len(executed or [])
         difference = -recorded
     if difference:
         of_class = CREDIT if difference > 0 else DEDUCTION

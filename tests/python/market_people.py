@@ -84,7 +84,10 @@ def _word(books: Books, payout: Payout, dice: Random) -> Word | None:
         # What a person has accepted comes back.
         return Word(number, dice.choice(("failed", "returned")), amount, reference)
     elif payout.status == "paid" and chance < 0.1:
-        return Word(number, "completed", _other_amount(dice, books.known_amount(payout)), reference)
+        # Of the same transfer, or of another one.
+        known = books.executions.get(number)
+        again = known[-1].reference if known and dice.random() < 0.6 else reference
+        return Word(number, "completed", _other_amount(dice, books.known_amount(payout)), again)
     elif payout.status == "paid" and chance < 0.35:
         return Word(number, dice.choice(("failed", "returned")), amount, reference)
     return None

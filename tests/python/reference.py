@@ -221,9 +221,11 @@ class Payout:
 
 @dataclass(frozen=True)
 class Execution:
-    """A transfer that happened."""
+    """A transfer that happened. A later word of the rail on the same `reference` has a `name` of its own, and
+    takes the place of the one before."""
 
     reference: str
+    name: str
     amount: Decimal
 
 
@@ -315,7 +317,8 @@ class Books:
     """Everything known: the raw rows as they stand, what was frozen, and what people did with it.
 
     `entering` are the lines of adjustments as the last run saw them, `handed_over` the windows whose batch
-    has left, `sent_again` the payouts of which a person has said that their money is here.
+    has left; `came_back` and `judged` how many of a payout's transfers the rail said to have come back, and
+    of how many a person said so.
     """
 
     sellers: dict[str, Seller] = field(default_factory=dict)
@@ -332,7 +335,8 @@ class Books:
     entering: list[Line] = field(default_factory=list)
     executions: dict[str, list[Execution]] = field(default_factory=dict)
     handed_over: set[date] = field(default_factory=set)
-    sent_again: set[str] = field(default_factory=set)
+    came_back: dict[str, int] = field(default_factory=dict)
+    judged: dict[str, int] = field(default_factory=dict)
 
     def put(self, row: RawRow) -> None:
         """A raw row arrives, or a new version of it."""
@@ -778,10 +782,31 @@ class Books:
         kept = payout.status in ("blocked", "failed", "returned")
         return kept and self.last_frozen > max(payout.since, payout.key.payout_window)
 
+    def told(self, number: str, reference: str) -> Execution | None:
+        """The last word on a transfer."""
+        words = [each for each in self.executions.get(number, []) if each.reference == reference]
+        return words[-1] if words else None
+
+    def note(self, number: str, reference: str, amount: Decimal) -> None:
+        """A transfer is heard of; what was heard before of it is no news."""
+        words = self.executions.setdefault(number, [])
+        known = self.told(number, reference)
+        if known is None or known.amount != amount:
+            count = sum(each.reference == reference for each in words)
+            name = f"{reference}#{count + 1}" if count else reference
+            words.append(Execution(reference, name, amount))
+
     def known_amount(self, payout: Payout) -> Decimal:
-        """What has left, as far as anybody knows."""
+        """What was last heard to have left; what was promised as long as nothing was heard."""
         executed = self.executions.get(payout.number)
         return executed[-1].amount if executed else payout.amount
+
+    def left_amount(self, number: str) -> Decimal:
+        """All that has left and stayed away. What the rail speaks of last did, whatever it said before."""
+        words = self.executions.get(number, [])
+        first = max(self.judged.get(number, 0), min(self.came_back.get(number, 0), len(words) - 1))
+        last_words = {each.reference: each.amount for each in words[first:]}
+        return sum(last_words.values(), ZERO)
 
     # The ledger
 

@@ -1161,7 +1161,8 @@ KEYS = {
     "executions_are_corrected_once": """
         insert into payouts.executions
         (payout_number, rail, external_reference, amount, executed_at, source, corrects, noted_by)
-        select payout_number, rail, 'odd ' || number, 1, executed_at, 'manual', execution_id, noted_by
+        select payout_number, rail, concat('odd ', execution_id, number), 1, executed_at, 'manual',
+            execution_id, noted_by
         from payouts.executions cross join generate_series(1, 2) as number
     """,
     "executions_reference_is_unique": """

@@ -215,7 +215,8 @@ def test_ctrl_c_is_one_line(home: Path) -> None:
     with lock.open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         with subprocess.Popen(
-            [COMMAND, "db", "up"],
+            # Tests that run in the background ignore SIGINT, and hand that down.
+            ["env", "--default-signal=INT", COMMAND, "db", "up"],
             env=os.environ | {"WEEKCLOSE_HOME": str(home)},
             stderr=subprocess.PIPE,
             text=True,

@@ -45,7 +45,7 @@ from weekclose.sunday import run_sunday
 from weekclose.warehouse import Warehouse
 
 # Together they meet every rule: see test_the_histories_meet_every_rule.
-CHOSEN_SEEDS = (4034, 715, 8948)
+CHOSEN_SEEDS = (95, 2276, 554)
 ASKED_FOR = int(os.environ.get("WEEKCLOSE_SCENARIOS") or 0)
 SEEDS = range(ASKED_FOR) if ASKED_FOR else CHOSEN_SEEDS
 
@@ -254,7 +254,7 @@ def kept(books: Books) -> dict[str, Facts]:
         "payouts": {
             payout.number: payout.key._asdict()
             | _named(payout, "amount status rail")
-            | {"reference_id": done[-1].reference if (done := books.executions.get(payout.number)) else None}
+            | {"reference_id": done[-1].name if (done := books.executions.get(payout.number)) else None}
             for payout in books.payouts.values()
         },
         "adjustments": {
@@ -272,7 +272,7 @@ def kept(books: Books) -> dict[str, Facts]:
             for window, amount in each.settled
         },
         "executions": {
-            (number, each.reference): {"amount": each.amount}
+            (number, each.name): {"amount": each.amount}
             for number, done in books.executions.items()
             for each in done
         },
@@ -697,7 +697,6 @@ EVERY_RULE = {
     "settled: gross_invoice_fee",
     "settled: manual_cash_recovery",
     "settled: mismatch",
-    "settled: reversal",
     "settled: restatement",
     "settled: dispute",
     "something that happened is written off",
