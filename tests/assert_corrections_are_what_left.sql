@@ -4,56 +4,16 @@
 -- left and is in no book.
 with
 
-resolved as (
-    select distinct on (payout_number)
-        payout_number,
-        verdict,
-        resolved_at
-    from {{ source('payouts', 'resolutions') }}
-    order by payout_number asc, resolution_id desc
-),
+resolved as (select * from {{ ref('int_resolved_payouts') }}),
 
 positions as (
     select
-        payouts.seller_id,
-        payouts.currency,
-        executed.amount - payouts.amount as by_facts,
+        seller_id,
+        currency,
+        left_amount - amount as by_facts,
         0 as by_ledger
     from resolved
-    inner join {{ source('payouts', 'payouts') }} as payouts on resolved.payout_number = payouts.payout_number
-    inner join lateral (
-        select sum(executions.amount) as amount
-        from {{ source('payouts', 'executions') }} as executions
-        left join {{ source('payouts', 'executions') }} as corrections
-            on executions.execution_id = corrections.corrects and resolved.resolved_at >= corrections.noted_at
-        left join {{ source('payouts', 'resolutions') }} as retries
-            on
-                executions.payout_number = retries.payout_number
-                and retries.verdict = 'retry'
-                and executions.noted_at <= retries.resolved_at
-        where
-            executions.payout_number = payouts.payout_number
-            and executions.noted_at <= resolved.resolved_at
-            and corrections.execution_id is null
-            and retries.resolution_id is null
-            -- What the rail had brought back when another transfer was noted.
-            and not exists (
-                select newer.execution_id
-                from {{ source('payouts', 'executions') }} as newer
-                inner join {{ source('payouts', 'ledger_entries') }} as entries
-                    on newer.payout_number = entries.payout_number
-                inner join {{ source('payouts', 'ledger_transactions') }} as transactions
-                    on entries.transaction_id = transactions.transaction_id
-                where
-                    newer.payout_number = executions.payout_number
-                    and newer.execution_id > executions.execution_id
-                    and newer.noted_at <= resolved.resolved_at
-                    and transactions.kind = 'return'
-                    and transactions.booked_at >= executions.noted_at
-                    and transactions.booked_at <= resolved.resolved_at
-            )
-    ) as executed on true
-    where resolved.verdict = 'accept'
+    where verdict = 'accept' and left_amount is not null
     union all
     -- A debit asks for the money back, a credit gives it again. Neither, where it had come back before.
     select
