@@ -17,7 +17,8 @@ recorded as (
 judged as (
     select
         payouts.payout_number,
-        case when resolved.verdict = 'accept' then payouts.amount - resolved.left_amount else 0 end as missing,
+        case when resolved.verdict = 'accept' then payouts.amount - resolved.left_amount else 0 end
+            as missing,
         coalesce(recorded.amount, 0) - coalesce(waived.amount, 0) as made_up_for,
         resolved.verdict
     from resolved
