@@ -10,7 +10,7 @@ from typing import Any, Literal
 from psycopg import Connection
 from psycopg.rows import class_row
 
-from weekclose.database import statement
+from weekclose.database import statement, value
 from weekclose.decisions import require_reason
 from weekclose.documents import Document, store_document
 from weekclose.errors import NothingToDo, UsageError
@@ -127,19 +127,22 @@ def propose(conn: Connection[Any], proposal: Proposal, document: Document | None
         raise UsageError("--invoice names the invoice of a gross_invoice_fee, and of no other class")
     with conn.transaction(), refusals():
         return str(
-            _one(
-                conn,
-                "select payouts.propose_adjustment(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-                proposal.seller_id,
-                proposal.currency,
-                proposal.adjustment_class,
-                proposal.amount,
-                proposal.reason,
-                proposal.note,
-                proposal.invoice,
-                stored(conn, document, actor),
-                proposal.about,
-                actor,
+            value(
+                conn.execute(
+                    "select payouts.propose_adjustment(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+                    (
+                        proposal.seller_id,
+                        proposal.currency,
+                        proposal.adjustment_class,
+                        proposal.amount,
+                        proposal.reason,
+                        proposal.note,
+                        proposal.invoice,
+                        stored(conn, document, actor),
+                        proposal.about,
+                        actor,
+                    ),
+                )
             )
         )
 
@@ -157,14 +160,17 @@ def propose_from(
         raise UsageError("--note is empty: say what happened, for the seller and for those who review it")
     with conn.transaction(), refusals():
         return str(
-            _one(
-                conn,
-                "select payouts.propose_from(%s, %s, %s, %s, %s)",
-                line_id,
-                reason,
-                note,
-                stored(conn, document, actor),
-                actor,
+            value(
+                conn.execute(
+                    "select payouts.propose_from(%s, %s, %s, %s, %s)",
+                    (
+                        line_id,
+                        reason,
+                        note,
+                        stored(conn, document, actor),
+                        actor,
+                    ),
+                )
             )
         )
 
@@ -190,16 +196,19 @@ def deviate(conn: Connection[Any], number: str, deviation: Deviation, reason: st
     require_reason(reason)
     with conn.transaction(), refusals():
         return int(
-            _one(
-                conn,
-                "select payouts.deviate(%s, %s, %s, %s, %s, %s, %s)",
-                number,
-                deviation.kind,
-                deviation.amount,
-                deviation.window,
-                deviation.seller_id,
-                reason,
-                actor,
+            value(
+                conn.execute(
+                    "select payouts.deviate(%s, %s, %s, %s, %s, %s, %s)",
+                    (
+                        number,
+                        deviation.kind,
+                        deviation.amount,
+                        deviation.window,
+                        deviation.seller_id,
+                        reason,
+                        actor,
+                    ),
+                )
             )
         )
 
@@ -272,10 +281,3 @@ def stored(conn: Connection[Any], document: Document | None, actor: str) -> str 
 def _listed(conn: Connection[Any], named: dict[str, Any]) -> list[Adjustment]:
     with conn.cursor(row_factory=class_row(Adjustment)) as cursor:
         return cursor.execute(statement("adjustments_list"), named).fetchall()
-
-
-def _one(conn: Connection[Any], query: str, *values: object) -> Any:
-    row = conn.execute(query.encode(), values).fetchone()
-    if row is None:
-        raise RuntimeError("a statement that always answers with a row did not")
-    return row[0]

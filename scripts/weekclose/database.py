@@ -53,6 +53,14 @@ def open_connection(where: Server) -> Connection[Any]:
 
 
 @cache
+def value(cursor: psycopg.Cursor[Any]) -> Any:
+    """The first column of the row that a statement always answers with."""
+    row = cursor.fetchone()
+    if row is None:
+        raise RuntimeError("a statement that always answers with a row did not")
+    return row[0]
+
+
 def statement(name: str) -> bytes:
     """The SQL statement in `sql/<name>.sql`."""
     return (Path(__file__).parent / "sql" / f"{name}.sql").read_bytes()

@@ -21,7 +21,7 @@ from weekclose.postgres import EmbeddedPostgres
 from weekclose.rails.configured import load_rail_settings, open_rail
 from weekclose.rails.protocol import Batch
 from weekclose.rails.transport import Answer, Transport
-from weekclose.reading import calendar, is_built, read, shown
+from weekclose.reading import age_in_words, calendar, is_built, read, shown
 from weekclose.settings import Settings, load_settings, project_dir
 from weekclose.submission import now
 
@@ -253,7 +253,7 @@ def _batches(conn: Connection[Any]) -> Said:
     if not lost:
         return Said("look", f"{unknown[0]['batch_id']} is being handed over", "wait for it to end")
     more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
-    found = f"the outcome of {lost[0]['batch_id']}{more} has been unknown for {_long(lost[0]['age'])}"
+    found = f"the outcome of {lost[0]['batch_id']}{more} has been unknown for {age_in_words(lost[0]['age'])}"
     return Said("bad", found, f"weekclose submit {lost[0]['payout_window']}")
 
 
@@ -324,16 +324,7 @@ def _rail() -> Said:
 
 
 def _ago(age: timedelta) -> str:
-    return f"{_long(age)} ago"
-
-
-def _long(age: timedelta) -> str:
-    """In the largest unit that makes a number of it."""
-    minutes = max(0, int(age.total_seconds() // 60))
-    for size, unit in ((24 * 60, "day"), (60, "hour")):
-        if minutes >= size:
-            return f"{minutes // size:,} {unit}{'' if minutes // size == 1 else 's'}"
-    return f"{minutes} min"
+    return f"{age_in_words(age)} ago"
 
 
 CHECKS = (

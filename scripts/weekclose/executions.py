@@ -9,7 +9,7 @@ from psycopg import Connection
 from psycopg.rows import class_row
 
 from weekclose.adjustments import stored
-from weekclose.database import statement
+from weekclose.database import statement, value
 from weekclose.decisions import require_reason
 from weekclose.documents import Document
 from weekclose.errors import NothingToDo, UsageError
@@ -71,11 +71,13 @@ def execute(
     is paid already.
     """
     with conn.transaction(), refusals():
-        row = conn.execute(
-            "select payouts.execute_payout(%s, %s, %s, %s, %s, %s, %s)",
-            (number, reference.strip(), amount, executed_at, stored(conn, document, actor), note, actor),
-        ).fetchone()
-    return str(row[0]) if row else ""
+        said = value(
+            conn.execute(
+                "select payouts.execute_payout(%s, %s, %s, %s, %s, %s, %s)",
+                (number, reference.strip(), amount, executed_at, stored(conn, document, actor), note, actor),
+            )
+        )
+    return str(said)
 
 
 def replace_proof(conn: Connection[Any], number: str, document: Document, reason: str, actor: str) -> None:
@@ -126,11 +128,13 @@ def resolve(
     if not note.strip():
         raise UsageError("--note is empty: say what was found, for those who read the audit log")
     with conn.transaction(), refusals():
-        row = conn.execute(
-            "select payouts.resolve_payout(%s, %s, %s, %s, %s)",
-            (number, verdict, note, stored(conn, document, actor), actor),
-        ).fetchone()
-    return row[0] if row else None
+        made: str | None = value(
+            conn.execute(
+                "select payouts.resolve_payout(%s, %s, %s, %s, %s)",
+                (number, verdict, note, stored(conn, document, actor), actor),
+            )
+        )
+    return made
 
 
 def reverse(
@@ -144,11 +148,13 @@ def reverse(
     if not note.strip():
         raise UsageError("--note is empty: say what happened, for those who read the audit log")
     with conn.transaction(), refusals():
-        row = conn.execute(
-            "select payouts.reverse_payout(%s, %s, %s, %s, %s)",
-            (number, reason, note, stored(conn, document, actor), actor),
-        ).fetchone()
-    return str(row[0]) if row else ""
+        said = value(
+            conn.execute(
+                "select payouts.reverse_payout(%s, %s, %s, %s, %s)",
+                (number, reason, note, stored(conn, document, actor), actor),
+            )
+        )
+    return str(said)
 
 
 def search(conn: Connection[Any], term: str) -> list[Found]:

@@ -215,6 +215,15 @@ def cash(amounts: Mapping[str, Decimal]) -> Decimal:
     )
 
 
+def age_in_words(age: timedelta) -> str:
+    """How long something has been open, in the largest unit that makes a number of it."""
+    minutes = max(0, int(age.total_seconds() // 60))
+    for size, unit in ((24 * 60, "day"), (60, "hour")):
+        if minutes >= size:
+            return f"{minutes // size:,} {unit}{'' if minutes // size == 1 else 's'}"
+    return f"{minutes} min"
+
+
 def state_in_words(row: Mapping[str, Any]) -> str:
     """What became of a row's money, as a sentence."""
     failure = f" ({shown(row['failure_reason'])})" if row["failure_reason"] else ""

@@ -14,6 +14,7 @@ from weekclose.reading import (
     ZERO,
     Calendar,
     Row,
+    age_in_words,
     calendar,
     exception_step,
     is_built,
@@ -390,16 +391,13 @@ def _told(wish: Row) -> Row:
 
 
 def _cell(value: object) -> object:
-    return _age(value) if isinstance(value, timedelta) else shown(value) if isinstance(value, str) else value
-
-
-def _age(age: timedelta) -> str:
-    """How long something has been open, in the largest unit that makes a number of it."""
-    minutes = max(0, int(age.total_seconds() // 60))
-    for size, unit in ((24 * 60, "day"), (60, "hour")):
-        if minutes >= size:
-            return f"{minutes // size:,} {unit}{'' if minutes // size == 1 else 's'}"
-    return f"{minutes} min"
+    return (
+        age_in_words(value)
+        if isinstance(value, timedelta)
+        else shown(value)
+        if isinstance(value, str)
+        else value
+    )
 
 
 def _show_not_paid(rows: Sequence[Row]) -> None:

@@ -13,7 +13,7 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from weekclose.addresses import check_destination
-from weekclose.database import statement
+from weekclose.database import statement, value
 from weekclose.errors import NothingToDo, OutcomeUnknown, Refused, WeekcloseError
 from weekclose.rails.protocol import BY_HAND, Batch, BatchState, Item, Rail, Receipt, Refusal, Unclear
 from weekclose.refusals import refusals
@@ -121,7 +121,7 @@ def submit(conn: Connection[Any], rail: Rail, window: date, actor: str) -> Submi
         _check_destinations(batch)
         known = _known_before(rail, batch) if batch.items else _nothing_to_send(batch)
         with refusals(), conn.transaction():
-            attempt = _one(
+            attempt = value(
                 conn.execute(
                     "select payouts.claim_batch(%s, %s, %s, %s, %s)",
                     (
@@ -152,13 +152,13 @@ def take_receipt(conn: Connection[Any], batch: Batch, receipt: Receipt, actor: s
         receipt.rail_batch_id,
         receipt.item_count,
         {currency: str(total) for currency, total in sorted(receipt.totals.items())},
-        _one(conn.execute(statement("manual_payouts"), {"batch_id": batch.reference})),
+        value(conn.execute(statement("manual_payouts"), {"batch_id": batch.reference})),
     )
 
 
 def now(conn: Connection[Any]) -> datetime:
     """The database's clock, in UTC: the one that attempts and events are noted with."""
-    moment: datetime = _one(conn.execute("select clock_timestamp()"))
+    moment: datetime = value(conn.execute("select clock_timestamp()"))
     return moment
 
 
@@ -212,7 +212,7 @@ def _resume(conn: Connection[Any], rail: Rail, stored: StoredBatch, batch: Batch
         raise OutcomeUnknown(_again(stored, last + quiet, "an earlier attempt may still be inside the rail"))
     _check_key_is_remembered(rail, stored, asked_at)
     with refusals(), conn.transaction():
-        attempt = _one(
+        attempt = value(
             conn.execute(
                 "select payouts.retry_batch(%s, %s, %s)", (stored.batch_id, stored.last_attempt, actor)
             )
@@ -257,7 +257,7 @@ def _rejected(conn: Connection[Any], batch: Batch, refusal: Refusal, actor: str)
         "items": [{"reference": each.reference, "code": each.code} for each in refusal.offenders],
     }
     with refusals(), conn.transaction():
-        successor = _one(
+        successor = value(
             conn.execute("select payouts.take_refusal(%s, %s, %s)", (batch.reference, Jsonb(said), actor))
         )
     sellers = {item.reference: item.seller_id for item in batch.items}
@@ -345,10 +345,3 @@ def _find(conn: Connection[Any], window: date | None, batch_id: str | None) -> S
     with conn.cursor(row_factory=class_row(StoredBatch)) as cursor:
         named = {"window": window, "batch_id": batch_id}
         return cursor.execute(statement("batch_of_window"), named).fetchone()
-
-
-def _one(cursor: psycopg.Cursor[Any]) -> Any:
-    row = cursor.fetchone()
-    if row is None:
-        raise RuntimeError("a statement that always answers with a row did not")
-    return row[0]
