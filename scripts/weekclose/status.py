@@ -391,13 +391,9 @@ def _told(wish: Row) -> Row:
 
 
 def _cell(value: object) -> object:
-    return (
-        age_in_words(value)
-        if isinstance(value, timedelta)
-        else shown(value)
-        if isinstance(value, str)
-        else value
-    )
+    if isinstance(value, timedelta):
+        return age_in_words(value)
+    return shown(value) if isinstance(value, str) else value
 
 
 def _show_not_paid(rows: Sequence[Row]) -> None:
