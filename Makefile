@@ -23,8 +23,14 @@ setup: .venv/.installed ## Make .venv with everything pinned
 week: setup ## Play a small sample marketplace, week by week, and show the last window
 	$(BIN)/weekclose demo --sellers $(SELLERS) --weeks $(WEEKS)
 
-test: setup second-postgres browser lint ## Everything that CI runs; DATABASE_URL names another PostgreSQL to run it on
-	$(BIN)/pytest --numprocesses auto --dist worksteal
+# The linters work beside the tests, and say what they found in one piece at the end.
+test: setup second-postgres browser ## Everything that CI runs; DATABASE_URL names another PostgreSQL to run it on
+	@mkdir -p target; \
+	$(MAKE) --no-print-directory lint >target/lint.log 2>&1 & lint=$$!; \
+	$(BIN)/pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder; tests=$$?; \
+	wait $$lint; linted=$$?; \
+	cat target/lint.log; \
+	exit $$((tests | linted))
 
 lint: setup ## Linters and types
 	$(BIN)/ruff check .

@@ -21,7 +21,7 @@
     {% call statement('main') -%}
         {% if change == 'none' %}select 1 /* unchanged */{% else %}create or replace view {{ view }} as ({{ sql }}){% endif %}
     {%- endcall %}
-    {% if change != 'none' or flags.FULL_REFRESH %}{% do persist_docs(view, model) %}{% endif %}
+    {% do persist_docs(view, model) %}
 
     {{ run_hooks(post_hooks, inside_transaction=True) }}
     {{ adapter.commit() }}

@@ -2,17 +2,20 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
+from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 
-from weekclose.database import open_connection
+from weekclose.database import open_connection, statement, value
 from weekclose.errors import WeekcloseError
 from weekclose.postgres import Server
 from weekclose.settings import Settings, project_dir
@@ -26,6 +29,11 @@ SESSION_OPTIONS = "-c timezone=UTC -c lock_timeout=30s -c work_mem=64MB -c jit=o
 # How many failing rows of a test are kept, and how long they may take to find again.
 ROWS_KEPT = 20
 ROWS_TIMEOUT = "60s"
+
+# SQL that may be another one in the next run, though neither project nor settings have changed.
+OF_A_RUN = re.compile(
+    r"""var\(['"]as_of|\b(adapter|env_var|flags|invocation_id|run_query|run_started_at|statement)\b"""
+)
 
 # What a generic test protects; ours say it in their first comment.
 PROTECTS = {
@@ -74,13 +82,32 @@ class NodeResult:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class _View:
+    """A model that is a view. It is standing if the next run would write the same SQL."""
+
+    name: str
+    relation: str
+    is_standing: bool
+
+
+@dataclass(frozen=True)
+class _Project:
+    """The project as it was parsed, and the digest of what it was parsed from."""
+
+    manifest: "Manifest"
+    digest: str
+    views: tuple[_View, ...]
+
+
 class Warehouse:
     """The dbt project on one server. Runs of one process that differ in as_of alone parse it once."""
 
     def __init__(self, settings: Settings, server: Server) -> None:
         self._server = server
-        self._parsed: dict[str, Manifest] = {}
+        self._parsed: dict[str, _Project] = {}
         self._home = settings.home / "dbt"
+        self._left = self._home / "views"
 
     def freshness(self, variables: Vars) -> list[NodeResult]:
         """Whether the sources had fresh rows at `as_of`."""
@@ -89,20 +116,54 @@ class Warehouse:
     def build(self, variables: Vars, *, full_refresh: bool = False) -> list[NodeResult]:
         """Build and test everything; a red test is a result, not an error.
 
+        Views that stand as the last build left them, in the same project with the same settings, are not made
+        again, and have no result; a full refresh makes them all.
         Raises WeekcloseError when dbt itself could not work (the project does not compile, no server).
         """
         # Unit tests prove code, and the code does not change on a Sunday.
-        return self._run(
-            ["build", "--exclude-resource-type", "unit_test", *(["--full-refresh"] if full_refresh else [])],
-            variables,
-        )
+        arguments = ["build", "--no-write-json", "--exclude-resource-type", "unit_test"]
+        project = self._project(variables)
+        standing = [view.name for view in project.views if view.is_standing]
+        if full_refresh:
+            arguments += ["--full-refresh"]
+        elif self._left.exists() and self._left.read_text() == self._views_digest(project):
+            # `empty`: without the views' tests, which look at data.
+            arguments += ["--exclude", *standing, "--indirect-selection", "empty"]
+        results = self._run(arguments, variables)
+        if not any(result.is_red for result in results if result.kind == "model"):
+            self._left.write_text(self._views_digest(project))
+        return results
 
     def docs(self, variables: Vars) -> Path:
         """Describe the project and its catalogue; returns the directory with dbt's artifacts and its page."""
         self._run(["docs", "generate", "--static"], variables)
         return self._home / "target"
 
+    def _views_digest(self, project: _Project) -> str:
+        """Of the views in the database, and of what they were made from."""
+        relations = [view.relation for view in project.views]
+        asked = {"all": relations, "standing": [view.is_standing for view in project.views]}
+        with open_connection(self._server) as conn:
+            found = value(conn.execute(statement("views_as_built"), asked))
+        return sha256(f"{project.digest} {found}".encode()).hexdigest()
+
+    def _project(self, variables: Vars) -> _Project:
+        # Settings may shape the project itself (schemas, freshness); as_of only fills in its SQL.
+        shape = json.dumps({**variables, "as_of": ""}, sort_keys=True)
+        if shape not in self._parsed:
+            # Before it is read: what changes meanwhile is another project next time.
+            digest = project_digest(variables)
+            manifest = self._invoke(["parse"], variables)
+            self._parsed[shape] = _Project(manifest, digest, tuple(_views(manifest)))
+        return self._parsed[shape]
+
     def _run(self, arguments: list[str], variables: Vars) -> list[NodeResult]:
+        ran = self._invoke(arguments, variables, self._project(variables).manifest)
+        # Exposures and saved queries only describe: dbt has nothing to do for them.
+        nodes = [node for node in getattr(ran, "results", []) if str(node.status) != "no-op"]
+        return [self._with_rows(node, _result(node)) for node in nodes]
+
+    def _invoke(self, arguments: list[str], variables: Vars, manifest: "Manifest | None" = None) -> Any:
         # Imported here: dbt costs a second that `weekclose --help` should not pay.
         from dbt.cli.main import dbtRunner
 
@@ -116,21 +177,12 @@ class Warehouse:
             "--log-path": self._home / "logs",
         }
         options = [word for name, value in places.items() for word in (name, str(value))]
-        options += ["--vars", json.dumps(dict(variables)), "--log-level", "none"]
+        options += ["--vars", json.dumps(dict(variables)), "--log-level", "none", "--log-level-file", "warn"]
         with _environment({**self._server.environment(), "PGOPTIONS": SESSION_OPTIONS}):
-            # Settings may shape the project itself (schemas, freshness); as_of only fills in its SQL.
-            shape = json.dumps({**variables, "as_of": ""}, sort_keys=True)
-            if shape not in self._parsed:
-                parsed = dbtRunner().invoke(["parse", *options])
-                if parsed.exception:
-                    raise WeekcloseError(f"dbt: {parsed.exception}")
-                self._parsed[shape] = parsed.result  # type: ignore[assignment]
-            outcome = dbtRunner(manifest=self._parsed[shape]).invoke([*arguments, *options])
+            outcome = dbtRunner(manifest=manifest).invoke([*arguments, *options])
         if outcome.exception:
             raise WeekcloseError(f"dbt: {outcome.exception}")
-        # Exposures and saved queries only describe: dbt has nothing to do for them.
-        nodes = [node for node in getattr(outcome.result, "results", []) if str(node.status) != "no-op"]
-        return [self._with_rows(node, _result(node)) for node in nodes]
+        return outcome.result
 
     def _with_rows(self, node: Any, result: NodeResult) -> NodeResult:
         """The rows that a test failed for: found once more, as dbt only counts them."""
@@ -148,6 +200,41 @@ class Warehouse:
         except psycopg.Error:
             return result  # the count stands; the rows are a help
         return replace(result, columns=columns, rows=rows)
+
+
+def _views(manifest: Any) -> Iterator[_View]:
+    for node in manifest.nodes.values():
+        if node.resource_type == "model" and node.config.materialized == "view":
+            relation = f'"{node.schema}"."{node.alias}"'
+            texts = _with_macros(manifest, node)
+            yield _View(node.name, relation, not any(map(OF_A_RUN.search, texts)))
+
+
+def _with_macros(manifest: Any, node: Any) -> list[str]:
+    """The node's source, and that of each macro that takes part in it."""
+    texts, waiting, seen = [str(node.raw_code)], list(node.depends_on.macros), set()
+    while waiting:
+        if (name := waiting.pop()) not in seen:
+            seen.add(name)
+            macro = manifest.macros[name]
+            texts.append(macro.macro_sql)
+            waiting += macro.depends_on.macros
+    return texts
+
+
+def project_digest(variables: Vars) -> str:
+    """What dbt makes relations and pages from: the project's files, the settings that shape it, the tools."""
+    project = project_dir()
+    digest = sha256()
+    for name in ("dbt_project.yml", "models", "macros", "seeds", "tests", "analyses"):
+        found = project / name
+        files = sorted(found.rglob("*")) if found.is_dir() else [found]
+        for file in files:
+            if file.suffix in (".sql", ".yml", ".md", ".csv"):
+                digest.update(f"{file.relative_to(project)}\n".encode() + file.read_bytes())
+    digest.update(json.dumps({**variables, "as_of": ""}, sort_keys=True).encode())
+    digest.update(" ".join(version(tool) for tool in ("dbt-core", "dbt-postgres", "weekclose")).encode())
+    return digest.hexdigest()
 
 
 def _text(value: Any) -> str | None:

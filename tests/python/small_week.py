@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from psycopg import Connection
+from psycopg import Connection, sql
 
 from weekclose.database import open_connection
-from weekclose.migrations import migrate
+from weekclose.policy import effective_vars
 from weekclose.postgres import Server
-from weekclose.settings import Settings, project_dir
+from weekclose.settings import Settings
 from weekclose.sunday import SundayReport, run_sunday
 from weekclose.warehouse import Warehouse
 
@@ -21,6 +21,8 @@ WRONG_CHECKSUM = "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6u"
 START = date(2026, 11, 1)
 NIGHT = datetime(2026, 11, 15, 23, tzinfo=UTC)
 NEXT_NIGHT = datetime(2026, 11, 22, 23, tzinfo=UTC)
+
+COPY = sql.SQL("create database {} template {}")
 
 
 @dataclass
@@ -72,13 +74,30 @@ def warehouse(module_database: Server, dbt_home: Path) -> Warehouse:
     return Warehouse(Settings(WEEKCLOSE_HOME=dbt_home), module_database)
 
 
-@pytest.fixture
-def week(module_database: Server, warehouse: Warehouse) -> Iterator[Week]:
+@pytest.fixture(scope="module")
+def no_week(first_server: Server, module_database: Server, warehouse: Warehouse) -> Iterator[sql.Identifier]:
+    """A copy of the database that was built over nothing and remembers no build: each test starts with it."""
+    built = warehouse.build(effective_vars({"settlement_start": START.isoformat()}, NIGHT))
+    assert [result.name for result in built if result.kind == "model" and result.is_red] == []
     with open_connection(module_database) as conn:
-        for schema in ("raw", "payouts", "seeds", "staging", "intermediate", "marts"):
-            conn.execute(f"drop schema if exists {schema} cascade")
-        conn.execute("drop table public.weekclose_migrations")
-        migrate(conn, project_dir() / "migrations")
+        conn.execute("delete from intermediate.int_builds")
+    copy = sql.Identifier(f"{module_database.dbname}_built")
+    with open_connection(first_server) as admin:
+        admin.execute(COPY.format(copy, sql.Identifier(module_database.dbname)))
+        yield copy
+        admin.execute(sql.SQL("drop database {} with (force)").format(copy))
+
+
+@pytest.fixture
+def week(
+    first_server: Server, module_database: Server, warehouse: Warehouse, no_week: sql.Identifier
+) -> Iterator[Week]:
+    # Under the same name: the parsed project has it everywhere.
+    name = sql.Identifier(module_database.dbname)
+    with open_connection(first_server) as admin:
+        admin.execute(sql.SQL("drop database {} with (force)").format(name))
+        admin.execute(COPY.format(name, no_week))
+    with open_connection(module_database) as conn:
         week = Week(module_database, conn, warehouse)
         week.seller("s1")
         week.seller("s2")

@@ -1,26 +1,25 @@
 """Every SQL file of the package is understood by the schema it runs against."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from psycopg import sql
 
 import weekclose
+from conftest import NewDatabase
 from weekclose.database import open_connection
 from weekclose.postgres import Server
-from weekclose.settings import Settings
-from weekclose.warehouse import Warehouse
 
 FILES = sorted((Path(weekclose.__file__).parent / "sql").glob("*.sql"))
 
 
 @pytest.fixture(scope="module")
-def built(module_database: Server, tmp_path_factory: pytest.TempPathFactory) -> Server:
+def built(new_marts: NewDatabase) -> Iterator[Server]:
     """A database with all marts, empty."""
-    home = tmp_path_factory.mktemp("home")
-    Warehouse(Settings(WEEKCLOSE_HOME=home), module_database).build({})
-    return module_database
+    with new_marts() as where:
+        yield where
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)

@@ -41,7 +41,7 @@ def test_a_green_sunday_freezes_the_due_window_once(week: Week) -> None:
     again = week.sunday()
     assert (again.outcome, again.frozen) == ("nothing_to_freeze", [])
     assert week.one("select count(*) from payouts.payouts") == 2
-    assert week.one("select payouts.batch_digest('2026-11-01')") == report.frozen[0].content_digest
+    assert week.one("select payouts.batch_digest('W2026-11-01')") == report.frozen[0].content_digest
 
 
 def test_the_digest_is_a_function_of_the_content(week: Week) -> None:
@@ -115,6 +115,21 @@ def test_no_freeze_builds_only(week: Week) -> None:
     assert week.sunday(may_freeze=False).outcome == "not_frozen"
     assert week.one("select status from marts.settlement_windows where seller_id = 's2'") == "ready"
     assert week.one("select count(*) from payouts.frozen_windows") == 0
+
+
+def test_views_that_stand_are_left_alone(week: Week) -> None:
+    """And each that does not is made again, with what it should say of itself."""
+    columns = "select pg_get_viewdef('marts.escrow_holds'::regclass)"
+    right = week.one(columns)
+    left_alone = week.sunday(may_freeze=False).counts["success"]
+    week.conn.execute("comment on view marts.escrow_holds is 'mine'")
+    week.conn.execute(f"create or replace view marts.escrow_holds as {right.rstrip(';')} limit 0".encode())
+    week.conn.execute("drop view marts.window_summary")
+    made = week.sunday(may_freeze=False).counts["success"]
+    assert made > left_alone
+    assert week.one(columns) == right
+    assert week.one("select count(*) from marts.window_summary") > 0
+    assert week.one("select obj_description('marts.escrow_holds'::regclass)").startswith("One row per")
 
 
 def test_a_skipped_sunday_is_frozen_with_the_next(week: Week) -> None:
@@ -249,7 +264,7 @@ def test_a_payout_covered_by_another_does_not_go_out(week: Week) -> None:
 
 def _tuesday(week: Week, window: date, states: dict[str, str]) -> None:
     """A window leaves, and the rail says what became of it."""
-    batch, digest = f"W{window}-G1", week.one(f"select payouts.batch_digest('{window}')")
+    batch, digest = f"W{window}-G1", week.one(f"select payouts.batch_digest('W{window}')")
     with week.conn.transaction():
         week.conn.execute("select payouts.approve(%s, %s, 'anna')", (window, digest))
         week.conn.execute("select payouts.claim_batch(%s, %s, 'batch', '', 'olga')", (batch, digest))

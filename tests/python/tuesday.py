@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from psycopg import Connection
 
+from conftest import NewDatabase
 from frozen_window import APPROVER, OPERATOR, WINDOW, frozen_window, one
 from rail_batches import READ_TIMEOUT, Bench
 from weekclose import decisions, events, submission
@@ -19,8 +20,6 @@ from weekclose.database import open_connection
 from weekclose.postgres import Server
 from weekclose.rails.protocol import Rail, RailEvent
 from weekclose.reconciliation import Reconciliation, reconcile
-from weekclose.settings import Settings
-from weekclose.warehouse import Warehouse
 
 AMOUNTS = ("10.00", "20.50", "30.25")
 FIRST, SECOND, THIRD = ALL = ("JPO0000001", "JPO0000002", "JPO0000003")
@@ -28,11 +27,10 @@ G1, G2 = f"W{WINDOW}-G1", f"W{WINDOW}-G2"
 
 
 @pytest.fixture(scope="module")
-def marts(module_database: Server, tmp_path_factory: pytest.TempPathFactory) -> Server:
+def marts(new_marts: NewDatabase) -> Iterator[Server]:
     """The marts, over nothing: what is live in them needs no other build."""
-    home = tmp_path_factory.mktemp("home")
-    Warehouse(Settings(WEEKCLOSE_HOME=home), module_database).build({})
-    return module_database
+    with new_marts() as where:
+        yield where
 
 
 @pytest.fixture

@@ -1,17 +1,14 @@
 """The models' documentation and column lineage, two pages that open without a network."""
 
-import json
 import logging
 from collections.abc import Mapping
-from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from weekclose.review.files import write_atomically
-from weekclose.settings import project_dir
-from weekclose.warehouse import Warehouse
+from weekclose.warehouse import Warehouse, project_digest
 
 PAGES = ("models.html", "lineage.html")
 
@@ -28,7 +25,7 @@ def write_model_pages(site: Path, warehouse: Warehouse, variables: Mapping[str, 
 
     dbt needs seconds to describe a project, and a project changes seldom.
     """
-    made_for, digest = site / ".models.sha256", _project_digest(variables)
+    made_for, digest = site / ".models.sha256", f"{project_digest(variables)} {version('dbt-colibri')}"
     is_current = made_for.exists() and made_for.read_text() == digest
     if is_current and all((site / page).exists() for page in PAGES):
         return False
@@ -53,18 +50,3 @@ def _lineage(target: Path) -> str:
             directory
         )
         return (Path(directory) / "index.html").read_text(encoding="utf-8")
-
-
-def _project_digest(variables: Mapping[str, Any]) -> str:
-    """What the pages are made of: the project's files, the settings that shape it, and the tools."""
-    project = project_dir()
-    digest = sha256()
-    for name in ("dbt_project.yml", "models", "macros", "seeds", "tests", "analyses"):
-        found = project / name
-        files = sorted(found.rglob("*")) if found.is_dir() else [found]
-        for file in files:
-            if file.suffix in (".sql", ".yml", ".md", ".csv"):
-                digest.update(f"{file.relative_to(project)}\n".encode() + file.read_bytes())
-    digest.update(json.dumps({**variables, "as_of": ""}, sort_keys=True).encode())
-    digest.update(" ".join(version(tool) for tool in ("dbt-core", "dbt-colibri", "weekclose")).encode())
-    return digest.hexdigest()
