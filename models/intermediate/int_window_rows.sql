@@ -15,6 +15,8 @@ terms as (select * from {{ ref('int_seller_terms') }}),
 
 holds as (select * from {{ source('payouts', 'holds') }} where released_at is null),
 
+held as (select * from {{ ref('int_held') }}),
+
 exceptions as (select * from {{ ref('int_open_exceptions') }}),
 
 -- Only the latest due window pays, what lies above the seller's floor.
@@ -29,10 +31,12 @@ dues as (
                     0,
                     balances.brought_in + balances.gross - balances.fees - balances.refunds
                     - balances.disputes + balances.adjustments - coalesce(terms.minimum_balance, 0)
+                    - coalesce(held.held, 0)
                 )
             else 0
         end as above_floor,
         coalesce(terms.minimum_payout, 0) as minimum_payout,
+        case when balances.payout_window = balances.due_window then coalesce(held.held, 0) else 0 end as held,
         array_remove(array[
             case when terms.needs_review then 'manual_review' end,
             case when terms.is_active is not true then 'seller_inactive' end,
@@ -45,6 +49,7 @@ dues as (
         ], null) as reasons
     from balances
     left join terms on balances.seller_id = terms.seller_id
+    left join held on balances.seller_id = held.seller_id and balances.currency = held.currency
     left join holds on balances.seller_id = holds.seller_id and balances.payout_window = holds.payout_window
     left join exceptions
         on balances.seller_id = exceptions.seller_id and balances.currency = exceptions.currency
@@ -106,5 +111,6 @@ select
     destination,
     order_count,
     late_line_count,
+    {{ money('held') }} as held,
     {{ as_of() }} as as_of
 from rolled

@@ -12,7 +12,10 @@ frozen as (
         on frozen_rows.payout_window = frozen_windows.payout_window
 ),
 
-payouts as (select * from {{ source('payouts', 'payouts') }}),
+payouts as (
+    select * from {{ source('payouts', 'payouts') }}
+    where request_number is null
+),
 
 open_rows as (
     select * from {{ ref('int_window_rows') }}
@@ -56,7 +59,8 @@ select
     payouts.failure_reason,
     frozen.order_count,
     frozen.late_line_count,
-    frozen.frozen_at
+    frozen.frozen_at,
+    frozen.held
 from frozen
 left join payouts
     on
@@ -86,7 +90,8 @@ select
     null as failure_reason,
     order_count,
     late_line_count,
-    null as frozen_at
+    null as frozen_at,
+    held
 from open_rows
 union all
 select
@@ -111,5 +116,6 @@ select
     null as failure_reason,
     order_count,
     0 as late_line_count,
-    null as frozen_at
+    null as frozen_at,
+    {{ money(0) }} as held
 from history

@@ -297,6 +297,7 @@ FEEDS = {
                 Column("fee_amount", MONEY),
                 Column("status", _one_of("pending", "confirmed", "fulfilled", "cancelled")),
                 Column("captured_at", INSTANT, nullable=True),
+                Column("guarantee_ends_at", INSTANT, nullable=True, may_be_absent=True),
             ),
         ),
         Feed(

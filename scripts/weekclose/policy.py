@@ -45,14 +45,17 @@ def effective_vars(overrides: Mapping[str, Any], as_of: datetime) -> dict[str, A
 
 def parse_as_of(text: str | None) -> datetime:
     """The instant in `text` in UTC; now without one. Raises UsageError when it has no offset."""
-    if text is None:
-        return datetime.now(UTC)
+    return datetime.now(UTC) if text is None else parse_instant(text, "--as-of")
+
+
+def parse_instant(text: str, option: str) -> datetime:
+    """The instant in `text` in UTC. Raises UsageError naming the option when it is none or has no offset."""
     try:
         instant = datetime.fromisoformat(text)
     except ValueError:
         instant = None
     if instant is None or instant.tzinfo is None:
-        raise UsageError(f"--as-of {text!r} is not an instant with an offset: write 2026-11-15T23:00:00Z")
+        raise UsageError(f"{option} {text!r} is not an instant with an offset: write 2026-11-15T23:00:00Z")
     return instant.astimezone(UTC)
 
 
@@ -78,7 +81,7 @@ def _check(chosen: Mapping[str, Any]) -> None:
     weekday = chosen["payout_window_starts_on"]
     if weekday not in WEEKDAYS:
         raise UsageError(f"payout_window_starts_on {weekday!r} is not one of {', '.join(WEEKDAYS)}")
-    whole = ("reserve_days", "quiet_period_hours", "clearance_days", "audit_days")
+    whole = ("reserve_days", "quiet_period_hours", "near_ready_hours", "clearance_days", "audit_days")
     for name in (*whole, "freshness_warn_days", "freshness_error_days"):
         if not isinstance(chosen[name], int) or isinstance(chosen[name], bool) or chosen[name] < 0:
             raise UsageError(f"{name} {chosen[name]!r} is not a whole number of 0 or more")

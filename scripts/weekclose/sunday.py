@@ -106,6 +106,8 @@ def run_sunday(
                 {"run_id": run.run_id, "as_of": as_of, "actor": actor, "settings": Jsonb(variables)},
             )
         try:
+            with refusals():
+                conn.execute("select payouts.release_due_holds(%s, %s)", (as_of, actor))
             found = _look(conn, warehouse, variables, full_refresh=full_refresh)
             outcome, message, frozen = _decide(conn, run, found, may_freeze=may_freeze, barred=barred)
         except BaseException as error:

@@ -21,7 +21,8 @@ select
     failure_reason,
     order_count,
     late_line_count,
-    frozen_at
+    frozen_at,
+    held
 from marts.settlement_windows
 where payout_window = %(window)s
 order by seller_id collate "C", currency collate "C"

@@ -21,7 +21,8 @@ select
     failure_reason,
     order_count,
     late_line_count,
-    frozen_at
+    frozen_at,
+    held
 from payouts.windows_of(%(seller)s)
 where payout_window = %(window)s
 order by currency collate "C"
