@@ -6,7 +6,7 @@ with
 
 payouts as (
     select * from {{ source('payouts', 'payouts') }}
-    where payout_window >= {{ first_audited_window() }}
+    where payout_window >= {{ first_audited_window() }} and request_number is null
 ),
 
 positions as (

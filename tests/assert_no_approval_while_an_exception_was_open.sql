@@ -11,7 +11,7 @@ approvals as (
         payouts.seller_id,
         payouts.currency
     from {{ source('payouts', 'batches') }} as batches
-    inner join {{ source('payouts', 'payouts') }} as payouts on batches.payout_window = payouts.payout_window
+    inner join {{ source('payouts', 'payouts') }} as payouts on batches.paid_with = payouts.paid_with
     where
         batches.payout_window >= {{ first_audited_window() }}
         and batches.approved_at is not null

@@ -1,8 +1,8 @@
 -- A payout is its lines, plus what the payout before left in the balance, plus what the seller has paid back
--- of a debt between the two, less what it leaves itself; where it takes over the lines of payouts that were
--- not paid, what those had left is in the balance already. From a payout one query must reach every order it
--- pays for: a row here is money that cannot be traced. Where a payment that the rail made after all has come
--- between, the lines are paid twice, and no sum of theirs explains what is left to pay.
+-- of a debt between the two, less what requests took and what it leaves itself; where it takes over the lines
+-- of payouts that were not paid, what those had left is in the balance already. From a payout one query must
+-- reach every order it pays for: a row here is money that cannot be traced. Where a payment that the rail
+-- made after all has come between, the lines are paid twice, and no sum of theirs explains what is left.
 with
 
 payouts as (
@@ -15,7 +15,7 @@ payouts as (
             payouts.payout_window = frozen_rows.payout_window
             and payouts.seller_id = frozen_rows.seller_id
             and payouts.currency = frozen_rows.currency
-    where payouts.payout_window >= {{ first_audited_window() }}
+    where payouts.payout_window >= {{ first_audited_window() }} and payouts.request_number is null
 ),
 
 explained as (
@@ -27,7 +27,7 @@ explained as (
         payouts.created_at,
         payouts.carry_out,
         payout_before.payout_window as window_before,
-        recovered.amount as recovered,
+        changed.amount as changed,
         coalesce(covered.amount, 0) as covered,
         coalesce(payout_before.carry_out, 0) as left_before,
         coalesce(taken_over.left_over, 0) as left_by_unpaid
@@ -52,18 +52,19 @@ explained as (
             earlier.seller_id = payouts.seller_id
             and earlier.currency = payouts.currency
             and earlier.payout_window < payouts.payout_window
+            and earlier.request_number is null
         order by earlier.payout_window desc
         limit 1
     ) as payout_before on true
     left join lateral (
-        select coalesce(sum(recoveries.amount), 0) as amount
-        from {{ ref('int_recoveries') }} as recoveries
+        select coalesce(sum(changes.amount), 0) as amount
+        from {{ ref('int_balance_changes') }} as changes
         where
-            recoveries.seller_id = payouts.seller_id
-            and recoveries.currency = payouts.currency
-            and recoveries.booked_at <= payouts.created_at
-            and coalesce(recoveries.booked_at > payout_before.created_at, true)
-    ) as recovered on true
+            changes.seller_id = payouts.seller_id
+            and changes.currency = payouts.currency
+            and changes.changed_at <= payouts.created_at
+            and coalesce(changes.changed_at > payout_before.created_at, true)
+    ) as changed on true
     -- The payouts whose own window this one covers, and no other had covered before: they were not paid.
     left join lateral (
         select
@@ -81,6 +82,7 @@ explained as (
         where
             coverage.payout_number = payouts.payout_number
             and unpaid.payout_number != payouts.payout_number
+            and unpaid.request_number is null
             and not exists (
                 select from {{ source('payouts', 'payouts') }} as between_them
                 inner join {{ source('payouts', 'payout_coverage') }} as covered_before
@@ -101,12 +103,12 @@ select
     amount,
     covered,
     left_before,
-    recovered,
+    changed,
     left_by_unpaid,
     carry_out
 from explained
 where
-    amount != covered + left_before + recovered - left_by_unpaid - carry_out
+    amount != covered + left_before + changed - left_by_unpaid - carry_out
     and not exists (
         select from {{ ref('int_late_payments') }} as late_payments
         inner join {{ source('payouts', 'ledger_entries') }} as entries

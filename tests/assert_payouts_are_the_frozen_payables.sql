@@ -10,7 +10,7 @@ frozen_rows as (
 
 payouts as (
     select * from {{ source('payouts', 'payouts') }}
-    where payout_window >= {{ first_audited_window() }}
+    where payout_window >= {{ first_audited_window() }} and request_number is null
 )
 
 select

@@ -1,8 +1,8 @@
 -- A seller's row begins with what his row before left, plus payouts of earlier windows that were not paid
--- after all, less those that had been paid nevertheless; and to the cent what he paid back of a debt between
--- the two. A row here means that money appeared or vanished between two weeks. Between open rows the build
--- decides and the sum is exact; a payout can fail or come back weeks later, so between frozen rows its money
--- may come, or go, in any later step.
+-- after all, less those that had been paid nevertheless; and to the cent what he paid back of a debt, and
+-- what requests took, between the two. A row here means that money appeared or vanished between two weeks.
+-- Between open rows the build decides and the sum is exact; a payout can fail or come back weeks later, so
+-- between frozen rows its money may come, or go, in any later step.
 with
 
 windows as (
@@ -25,7 +25,7 @@ steps as (
         windows.currency,
         windows.previous_window,
         windows.previous_frozen_at is null as is_exact,
-        windows.carry_in - windows.previous_carry_out - recovered.amount - case
+        windows.carry_in - windows.previous_carry_out - changed.amount - case
             when windows.previous_frozen_at is null and windows.previous_status = 'blocked'
                 then windows.previous_payable
             else 0
@@ -33,14 +33,14 @@ steps as (
     from windows
     -- Between open rows there is no freeze that it could come after.
     left join lateral (
-        select coalesce(sum(recoveries.amount), 0) as amount
-        from {{ ref('int_recoveries') }} as recoveries
+        select coalesce(sum(changes.amount), 0) as amount
+        from {{ ref('int_balance_changes') }} as changes
         where
-            recoveries.seller_id = windows.seller_id
-            and recoveries.currency = windows.currency
-            and recoveries.booked_at > windows.previous_frozen_at
-            and coalesce(recoveries.booked_at <= windows.frozen_at, true)
-    ) as recovered on true
+            changes.seller_id = windows.seller_id
+            and changes.currency = windows.currency
+            and changes.changed_at > windows.previous_frozen_at
+            and coalesce(changes.changed_at <= windows.frozen_at, true)
+    ) as changed on true
     where windows.previous_window is not null
 )
 
@@ -57,6 +57,7 @@ left join lateral (
         payouts.seller_id = steps.seller_id
         and payouts.currency = steps.currency
         and payouts.payout_window <= steps.previous_window
+        and payouts.request_number is null
         and payouts.status in ('blocked', 'failed', 'returned')
 ) as unpaid on not steps.is_exact
 -- Their money came back, left again, and may have come back once more.

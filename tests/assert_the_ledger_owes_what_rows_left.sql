@@ -1,8 +1,8 @@
 -- What the ledger owes a seller and has not promised is what his frozen rows say: what they began with,
--- plus their cash, less every payout that is ready, on its way or paid, plus what he has paid back of a debt
--- since. Rows and ledger are written by different statements. A row here means that one of the two is wrong,
--- and the next carry_in with it. A payout that failed or came back, or had been paid nevertheless, after the
--- rows looked at here were frozen explains itself.
+-- plus their cash, less every payout that is ready, on its way or paid, plus what he has paid back of a debt,
+-- less what requests have taken, since. Rows and ledger are written by different statements. A row here means
+-- that one of the two is wrong, and the next carry_in with it. A payout that failed or came back, or had been
+-- paid nevertheless, after the rows looked at here were frozen explains itself.
 with
 
 frozen_rows as (
@@ -18,12 +18,12 @@ frozen_rows as (
 ),
 
 -- From where his rows here count: without one nothing was left of him when they were frozen.
-recoveries as (
+changes as (
     select
-        recoveries.seller_id,
-        recoveries.currency,
-        recoveries.amount,
-        recoveries.booked_at,
+        changes.seller_id,
+        changes.currency,
+        changes.amount,
+        changes.changed_at,
         (
             select min(frozen_windows.frozen_at)
             from {{ source('payouts', 'frozen_windows') }} as frozen_windows
@@ -31,12 +31,11 @@ recoveries as (
                 frozen_windows.payout_window
                 >= coalesce(min(frozen_rows.first_window), {{ first_audited_window() }})
         ) as counted_since
-    from {{ ref('int_recoveries') }} as recoveries
+    from {{ ref('int_balance_changes') }} as changes
     left join frozen_rows
-        on recoveries.seller_id = frozen_rows.seller_id and recoveries.currency = frozen_rows.currency
+        on changes.seller_id = frozen_rows.seller_id and changes.currency = frozen_rows.currency
     group by
-        recoveries.adjustment_number, recoveries.seller_id, recoveries.currency, recoveries.amount,
-        recoveries.booked_at
+        changes.reference, changes.seller_id, changes.currency, changes.amount, changes.changed_at
 ),
 
 positions as (
@@ -55,6 +54,7 @@ positions as (
     from {{ source('payouts', 'payouts') }}
     where
         payout_window >= {{ first_audited_window() }}
+        and request_number is null
         and status in ('ready', 'submitted', 'paid', 'reversed', 'awaiting_reconciliation')
     union all
     select
@@ -62,8 +62,8 @@ positions as (
         currency,
         amount as by_rows,
         0 as by_ledger
-    from recoveries
-    where booked_at > counted_since
+    from changes
+    where changed_at > counted_since
     union all
     select
         seller_id,

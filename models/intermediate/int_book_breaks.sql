@@ -65,7 +65,8 @@ select
     'books' as category,
     'engineering' as owner
 from payables
-full outer join payouts using (payout_window, seller_id, currency)
+full outer join (select * from payouts where request_number is null) as payouts
+    using (payout_window, seller_id, currency)
 where payables.payable is distinct from payouts.amount
 union all
 select

@@ -58,6 +58,6 @@ left join lateral (
         payouts.failure_reason
     from {{ source('payouts', 'payouts') }} as payouts
     where payouts.seller_id = balances.seller_id and payouts.currency = balances.currency
-    order by payouts.payout_window desc
+    order by payouts.payout_window desc, payouts.created_at desc
     limit 1
 ) as latest on true

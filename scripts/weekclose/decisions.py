@@ -8,6 +8,7 @@ from psycopg import Connection
 
 from weekclose.errors import UsageError, WeekcloseError
 from weekclose.refusals import refusals
+from weekclose.submission import Paid, paid_with
 
 
 def hold(conn: Connection[Any], sellers: Sequence[str], window: date, reason: str, actor: str) -> None:
@@ -54,14 +55,14 @@ def approve(conn: Connection[Any], window: date, digest: str, actor: str) -> Non
         conn.execute("select payouts.approve(%s, %s, %s)", (window, digest, actor))
 
 
-def order_resend(conn: Connection[Any], window: date, digest: str, actor: str) -> None:
+def order_resend(conn: Connection[Any], paid: Paid, digest: str, actor: str) -> None:
     """Order that a batch is sent once more although the rail may have forgotten its key.
 
     For after the rail was asked, by a person, whether it has it. Raises NothingToDo when no batch of the
-    window has an unknown outcome, Refused for another digest or for who submitted it.
+    window or request has an unknown outcome, Refused for another digest or for who submitted it.
     """
     with conn.transaction(), refusals():
-        conn.execute("select payouts.order_resend(%s, %s, %s)", (window, digest, actor))
+        conn.execute("select payouts.order_resend(%s, %s, %s)", (paid_with(paid), digest, actor))
 
 
 def verify_audit(conn: Connection[Any]) -> int:

@@ -316,6 +316,10 @@ def _payable_in_words(
         kept = balance - row["payable"]
         if kept == 0:
             return f"The whole balance of {balance:,} is payable. {state_in_words(row)}"
+        if row["held"]:
+            held = f"{row['held']:,} on hold (weekclose holds list --seller {shown(seller.seller_id)})"
+            more = f" and the {floor:,} {stays}" if kept == row["held"] + floor and floor else ""
+            return f"Payable is the balance of {balance:,} less {held}{more}. {state_in_words(row)}"
         whose = stays if kept == floor else "that stayed in the balance when it was frozen"
         return f"Payable is the balance of {balance:,} less the {kept:,} {whose}. {state_in_words(row)}"
     if balance < 0:
@@ -324,10 +328,13 @@ def _payable_in_words(
         return "There is nothing to pay."
     if facts["is_paid_with_a_later"]:
         return "A later window was due at the same time: it pays the whole balance."
+    if row["held"] and balance <= floor + row["held"]:
+        return f"Nothing is payable: {row['held']:,} of the balance of {balance:,} are on hold."
     if balance <= floor:
         return f"Nothing is payable: the balance of {balance:,} is not above the {floor:,} {stays}."
-    if balance - floor < least:
-        return f"Nothing is payable: {balance - floor:,} is under the minimum payout of {least:,}."
+    above = balance - floor - row["held"]
+    if above < least:
+        return f"Nothing is payable: {above:,} is under the minimum payout of {least:,}."
     return "Nothing was payable by the minimums that held when the window was frozen."
 
 
@@ -444,7 +451,8 @@ def _payout_told(payout: Row) -> str:
     number = f"payout {payout['payout_number']}" if payout["payout_number"] else "what is due"
     # What had left when the row was made may have come back after it.
     since = " since" if payout["had_left"] and payout["status"] in ("blocked", "failed", "returned") else ""
-    return f"{number} of window {payout['payout_window']}, {payout['status'].replace('_', ' ')}{since}"
+    of = payout["request_number"] or f"window {payout['payout_window']}"
+    return f"{number} of {of}, {payout['status'].replace('_', ' ')}{since}"
 
 
 def _payout_stands(currency: Explanation, dates: Calendar) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from psycopg import Connection
@@ -13,7 +13,7 @@ from weekclose.database import statement
 from weekclose.errors import NothingToDo, OutcomeUnknown, Refused
 from weekclose.rails.protocol import Batch, BatchState, ItemState, Rail, totals
 from weekclose.refusals import refusals
-from weekclose.submission import StoredBatch, now, read_batch, take_receipt, to_send
+from weekclose.submission import Paid, StoredBatch, now, paid_with, read_batch, take_receipt, to_send
 
 # Payouts booked in one transaction: a webhook that comes meanwhile waits for no more than these.
 CHUNK = 200
@@ -52,18 +52,19 @@ class Reconciliation:
 def reconcile(
     conn: Connection[Any],
     rail: Rail,
-    window: date | None,
+    paid: Paid | None,
     actor: str,
     progress: Progress = lambda message: None,
 ) -> Reconciliation:
-    """Ask about every batch with something open, or about all of a window's; book what is final.
+    """Ask about every batch with something open, or all of a window's or request's; book what is final.
 
     Safe to repeat and to run by several at once. A batch about which the rail gives no clear answer does not
     keep the others from being asked. Raises NothingToDo when there is nothing to ask and no event waits.
     """
     waiting_before = sum(_waiting(conn).values())
     events.apply(conn, None, actor)
-    batch_ids = [row[0] for row in conn.execute(statement("batches_to_ask_about"), {"window": window})]
+    named = {"paid_with": None if paid is None else paid_with(paid)}
+    batch_ids = [row[0] for row in conn.execute(statement("batches_to_ask_about"), named)]
     if not batch_ids and not waiting_before:
         raise NothingToDo("nothing is open at the rail, and no event waits")
     asked = []
@@ -154,7 +155,7 @@ def _it_was_refused(stored: StoredBatch) -> str:
 
 def _not_there(stored: StoredBatch) -> str:
     if stored.state == "submitting":
-        return f"the rail does not have it: run weekclose submit {stored.payout_window}"
+        return f"the rail does not have it: run weekclose submit {stored.pays}"
     return f"the rail gave {stored.rail_batch_id} as its receipt and does not have it: ask the rail"
 
 

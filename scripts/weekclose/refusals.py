@@ -18,9 +18,15 @@ REFUSALS: dict[str, type[WeekcloseError]] = {
 
 @contextmanager
 def refusals() -> Iterator[None]:
-    """Raises the error class of REFUSALS where the database refuses with a line for people."""
+    """Raises the error class of REFUSALS where the database refuses with a line for people.
+
+    Raises NothingToDo where it misses what the first build makes: a job may be installed before it.
+    """
     try:
         yield
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName) as error:
+        missing = error.diag.message_primary or str(error)
+        raise NothingToDo(f"nothing is built here yet ({missing}): run weekclose sunday first") from error
     except psycopg.Error as error:
         refusal = REFUSALS.get(error.sqlstate or "")
         if refusal is None:

@@ -79,6 +79,21 @@ class Execution:
 
 
 @dataclass(frozen=True)
+class OffCycle:
+    """A payout on request, between this window's freeze and the next: it lowers the next opening balance.
+
+    It has its status since `status_changed_at`, an instant in UTC.
+    """
+
+    request_number: str
+    payout_number: str
+    amount: Decimal
+    status: str
+    status_changed_at: datetime
+    external_reference: str | None
+
+
+@dataclass(frozen=True)
 class Obligation:
     """What the seller still owes (negative) or is owed beside his sales, by now, and how it will be settled.
 
@@ -102,7 +117,7 @@ class Statement:
     `external_reference` is the rail's name for the payment, as it stands in the seller's own books;
     `came_back_at` is when a payout failed or was returned, `reversed_at` when it turned out to be wrong, and
     `followed_by` names the adjustments that are because of it. `executions` are what really left,
-    `obligations` what is open beside the sales by now.
+    `off_cycle` what was paid before the next window, `obligations` what is open beside the sales by now.
     """
 
     seller_id: str
@@ -129,6 +144,7 @@ class Statement:
     totals: dict[str, Decimal]
     payout: Decimal
     closing: Decimal
+    off_cycle: list[OffCycle]
     balances: Balances
     obligations: list[Obligation]
     as_of: datetime
@@ -165,6 +181,7 @@ def statements(conn: Connection[Any], seller_id: str, text: str) -> list[Stateme
     seller, rows = seller_rows(conn, seller_id, window)
     lines = read(conn, "statement_lines", seller=seller.seller_id, window=window)
     payouts = read(conn, "statement_payouts", seller=seller.seller_id, window=window)
+    requested = read(conn, "statement_off_cycle", seller=seller.seller_id, window=window)
     balances, adjustments, executions = (
         read(conn, f"statement_{name}", seller=seller.seller_id)
         for name in ("balances", "adjustments", "executions")
@@ -176,6 +193,7 @@ def statements(conn: Connection[Any], seller_id: str, text: str) -> list[Stateme
             dates,
             [line for line in lines if line["currency"] == row["currency"]],
             _of_currency(payouts, row),
+            [paid for paid in requested if paid["currency"] == row["currency"]],
             _of_currency(balances, row),
             [owed for owed in adjustments if owed["currency"] == row["currency"]],
             [done for done in executions if done["payout_number"] == row["payout_number"]],
@@ -197,6 +215,7 @@ def _statement(
     dates: Calendar,
     lines: Sequence[Row],
     payout: Row,
+    requested: Sequence[Row],
     balances: Row,
     adjustments: Sequence[Row],
     executions: Sequence[Row],
@@ -238,6 +257,9 @@ def _statement(
         },
         payout=cash(row) if is_history else row["payable"],
         closing=row["carry_out"],
+        off_cycle=[
+            OffCycle(**{name: paid[name] for name in OffCycle.__dataclass_fields__}) for paid in requested
+        ],
         balances=Balances(
             pending=balances.get("pending_balance", ZERO),
             available=balances.get("available_balance", ZERO),
@@ -326,6 +348,7 @@ def receipt(made: Statement, dates: Calendar) -> list[str]:
         *_entries_table(made),
         "",
         *_settlement(made),
+        *_off_cycle(made, dates),
         "",
         *_balances(made, dates),
         *_obligations(made),
@@ -414,6 +437,20 @@ def _settlement(made: Statement) -> list[str]:
     )
 
 
+def _off_cycle(made: Statement, dates: Calendar) -> Iterator[str]:
+    """What was paid on request before the next window begins."""
+    if not made.off_cycle:
+        return
+    yield ""
+    yield "Paid on request before the next window; what arrives lowers its opening balance"
+    for paid in made.off_cycle:
+        reference = f", reference {shown(paid.external_reference)}" if paid.external_reference else ""
+        yield (
+            f"  {paid.request_number}, payout {paid.payout_number}: {paid.amount:,}, "
+            f"{paid.status.replace('_', ' ')} since {dates.local(paid.status_changed_at)}{reference}"
+        )
+
+
 def _balances(made: Statement, dates: Calendar) -> list[str]:
     held = made.balances
     until = f", held until {dates.local(held.reserve_closes_at)} and later" if held.reserve_closes_at else ""
@@ -461,8 +498,8 @@ def write_csv(made: Sequence[Statement]) -> None:
     """Print the statements as CSV: the amounts of a currency add up to what is carried forward.
 
     One row per line: `opening`, each event by its kind, `payout`, `carried_forward`, then, without an amount,
-    each `execution` of the payout and the seller's balances by now: `pending`, `available`, `in_transit`, and
-    each open `obligation`. Instants are UTC.
+    each `execution` of the payout, each `off_cycle` payout before the next window, the seller's balances by
+    now: `pending`, `available`, `in_transit`, and each open `obligation`. Instants are UTC.
     """
     file = CsvFile(sys.stdout.buffer)
     file.write_row(CSV_COLUMNS)
@@ -498,6 +535,16 @@ def _csv_rows(made: Statement) -> Iterator[dict[str, object]]:
             "external_reference": done.external_reference,
             "executed_amount": done.amount,
             "executed_at": done.executed_at,
+        }
+    for paid in made.off_cycle:
+        yield {
+            "kind": "off_cycle",
+            "source_id": paid.request_number,
+            "payout_number": paid.payout_number,
+            "external_reference": paid.external_reference,
+            "status": paid.status,
+            "executed_amount": paid.amount,
+            "executed_at": paid.status_changed_at,
         }
     yield {"kind": "pending", "balance": made.balances.pending}
     yield {"kind": "available", "balance": made.balances.available}

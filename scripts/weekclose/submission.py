@@ -18,6 +18,9 @@ from weekclose.errors import NothingToDo, OutcomeUnknown, Refused, WeekcloseErro
 from weekclose.rails.protocol import BY_HAND, Batch, BatchState, Item, Rail, Receipt, Refusal, Unclear
 from weekclose.refusals import refusals
 
+# What a batch pays: a window, by its first day, or a request, by its number.
+Paid = date | str
+
 # A rail that forgets keys half as fast as it says is still not paid twice.
 SHARE_OF_RETENTION = 2
 BEAT_SECONDS = 2.0
@@ -29,6 +32,7 @@ class StoredBatch:
 
     batch_id: str
     payout_window: date
+    request_number: str | None
     generation: int
     state: str
     content_digest: str
@@ -43,6 +47,11 @@ class StoredBatch:
     last_attempt_at: datetime | None
     retry_at: datetime | None
     resend_ordered_at: datetime | None
+
+    @property
+    def pays(self) -> str:
+        """What the commands call it: 2026-11-01, or REQ0000001."""
+        return self.request_number or str(self.payout_window)
 
 
 @dataclass(frozen=True)
@@ -59,12 +68,21 @@ class Submitted:
     manual_count: int
 
 
-def find_batch(conn: Connection[Any], window: date) -> StoredBatch:
-    """The batch that is to pay a window. Raises NothingToDo when there is none."""
-    found = _find(conn, window, None)
+def find_batch(conn: Connection[Any], paid: Paid) -> StoredBatch:
+    """The batch that is to pay a window or a request. Raises NothingToDo when there is none."""
+    found = _find(conn, paid_with(paid), None)
     if found is None:
-        raise NothingToDo(f"window {window} has no batch: it is not frozen, or pays nobody")
+        raise NothingToDo(
+            f"request {paid} has no batch: it is not approved"
+            if isinstance(paid, str)
+            else f"window {paid} has no batch: it is not frozen, or pays nobody"
+        )
     return found
+
+
+def paid_with(paid: Paid) -> str:
+    """The name of what leaves together, as the books have it: W2026-11-01, or REQ0000001."""
+    return paid if isinstance(paid, str) else f"W{paid}"
 
 
 def read_batch(conn: Connection[Any], batch_id: str) -> StoredBatch:
@@ -98,8 +116,8 @@ def to_send(conn: Connection[Any], rail: Rail, stored: StoredBatch) -> Batch:
     return replace(batch, body=rail.encode(batch)) if items else batch
 
 
-def submit(conn: Connection[Any], rail: Rail, window: date, actor: str) -> Submitted:
-    """Hand an approved window to the rail, or find out what became of an earlier try.
+def submit(conn: Connection[Any], rail: Rail, paid: Paid, actor: str) -> Submitted:
+    """Hand an approved window or request to the rail, or find out what became of an earlier try.
 
     Safe to repeat after any failure, and to run by several at once. The claim is committed before the first
     byte leaves, and no transaction is open while the rail is talking. Raises NothingToDo when there is
@@ -109,7 +127,7 @@ def submit(conn: Connection[Any], rail: Rail, window: date, actor: str) -> Submi
     # In one look: payouts that were held and released meanwhile would leave the digest as it was.
     with conn.transaction():
         conn.execute("set transaction isolation level repeatable read")
-        stored = find_batch(conn, window)
+        stored = find_batch(conn, paid)
         if stored.state in ("submitted", "settled"):
             raise NothingToDo(
                 f"batch {stored.batch_id} is {stored.state}: the rail has it as {stored.rail_batch_id}"
@@ -118,7 +136,7 @@ def submit(conn: Connection[Any], rail: Rail, window: date, actor: str) -> Submi
             raise Refused(_not_approved(stored))
         batch = to_send(conn, rail, stored)
     if stored.state == "approved":
-        _check_destinations(batch)
+        _check_destinations(batch, stored)
         known = _known_before(rail, batch) if batch.items else _nothing_to_send(batch)
         with refusals(), conn.transaction():
             attempt = value(
@@ -300,29 +318,39 @@ def _check_key_is_remembered(rail: Rail, stored: StoredBatch, asked_at: datetime
     raise Refused(
         f"batch {stored.batch_id} was first sent {first:%Y-%m-%d %H:%M} UTC: the rail may have forgotten its "
         "key. Ask the rail; then another person can order to send it again: "
-        f"weekclose approve {stored.payout_window} --digest {stored.content_digest} --resend"
+        f"{_approval(stored)} --resend"
     )
 
 
-def _check_destinations(batch: Batch) -> None:
+def _check_destinations(batch: Batch, stored: StoredBatch) -> None:
+    keeps = "hold keeps it back, then approve again"
+    if stored.request_number:
+        keeps = f"requests reject {stored.request_number} gives the money back"
     for item in batch.items:
         fault = check_destination(item.rail, item.destination)
         if fault is not None:
             raise Refused(
                 f"payout {item.reference} of seller {item.seller_id}: {item.destination} is no {item.rail} "
-                f"address ({fault}); weekclose hold keeps it back, then approve again"
+                f"address ({fault}); weekclose {keeps}"
             )
 
 
 def _not_approved(stored: StoredBatch) -> str:
-    wanted = f"weekclose approve {stored.payout_window} --digest {stored.content_digest}"
+    wanted = _approval(stored)
     if stored.rejected_batch_id is None:
-        return f"window {stored.payout_window} is not approved: {wanted}, by another person"
+        named = stored.request_number or f"window {stored.payout_window}"
+        return f"{named} is not approved: {wanted}, by another person"
     said = stored.rejection or {}
     return (
         f"the rail refused batch {stored.rejected_batch_id} ({said.get('code')}: {said.get('message')}); "
         f"{stored.batch_id} is not approved: {wanted}, by another person"
     )
+
+
+def _approval(stored: StoredBatch) -> str:
+    if stored.request_number:
+        return f"weekclose requests approve {stored.request_number}"
+    return f"weekclose approve {stored.payout_window} --digest {stored.content_digest}"
 
 
 def _other_receipt(batch: Batch, receipt: Receipt) -> str:
@@ -337,11 +365,11 @@ def _other_receipt(batch: Batch, receipt: Receipt) -> str:
 def _again(stored: StoredBatch, when: datetime, why: str) -> str:
     return (
         f"batch {stored.batch_id}, key {stored.idempotency_key}: {why}. The outcome is unknown; "
-        f"run weekclose submit {stored.payout_window} again after {when:%Y-%m-%d %H:%M:%S} UTC"
+        f"run weekclose submit {stored.pays} again after {when:%Y-%m-%d %H:%M:%S} UTC"
     )
 
 
-def _find(conn: Connection[Any], window: date | None, batch_id: str | None) -> StoredBatch | None:
+def _find(conn: Connection[Any], paid: str | None, batch_id: str | None) -> StoredBatch | None:
     with conn.cursor(row_factory=class_row(StoredBatch)) as cursor:
-        named = {"window": window, "batch_id": batch_id}
-        return cursor.execute(statement("batch_of_window"), named).fetchone()
+        named = {"paid_with": paid, "batch_id": batch_id}
+        return cursor.execute(statement("batch_to_pay"), named).fetchone()

@@ -7,7 +7,7 @@ select
     payouts.rail,
     payouts.destination
 from payouts.batches as batches
-inner join payouts.payouts as payouts on batches.payout_window = payouts.payout_window
+inner join payouts.payouts as payouts on batches.paid_with = payouts.paid_with
 left join payouts.batch_items as items
     on batches.batch_id = items.batch_id and payouts.payout_number = items.payout_number
 where

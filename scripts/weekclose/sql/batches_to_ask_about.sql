@@ -1,12 +1,12 @@
 -- Batches of which something is open at the rail or contradicted by one of its events, and refused ones
--- whose successor may still leave; of a window, all that were ever sent.
+-- whose successor may still leave; of what is named, all that were ever sent.
 select batches.batch_id
 from payouts.batches as batches
 where
     batches.idempotency_key is not null
     and batches.rail <> 'MANUAL'
     and case
-        when cast(%(window)s as date) is not null then batches.payout_window = %(window)s
+        when cast(%(paid_with)s as text) is not null then batches.paid_with = %(paid_with)s
         else
             batches.state = 'submitting'
             or (
@@ -25,7 +25,7 @@ where
                 and exists (
                     select from payouts.batches as successors
                     where
-                        successors.payout_window = batches.payout_window
+                        successors.paid_with = batches.paid_with
                         and successors.state in ('frozen', 'approved')
                 )
             )

@@ -14,5 +14,5 @@ select
 from payouts.batches as batches
 inner join payouts.batch_items as items on batches.batch_id = items.batch_id
 inner join payouts.payouts on items.payout_number = payouts.payout_number
-where batches.payout_window = %(window)s and batches.state <> 'rejected'
+where batches.payout_window = %(window)s and batches.request_number is null and batches.state <> 'rejected'
 group by batches.batch_id

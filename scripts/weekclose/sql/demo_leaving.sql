@@ -9,6 +9,7 @@ select
 from payouts.payouts
 where
     payout_window = %(window)s
+    and request_number is null
     and status <> 'blocked'
     and case
         when cast(%(seller)s as text) is null then seller_id <> all(cast(%(own_sellers)s as text []))

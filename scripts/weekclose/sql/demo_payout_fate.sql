@@ -38,6 +38,7 @@ left join lateral (
         after.seller_id = payouts.seller_id
         and after.currency = payouts.currency
         and after.payout_window > payouts.payout_window
+        and after.request_number is null
     order by after.payout_window
     limit 1
 ) as later on true

@@ -30,4 +30,7 @@ left join payouts.batch_items as items
 left join payouts.batches as batches on items.batch_id = batches.batch_id
 left join payouts.rail_states as states
     on items.batch_id = states.batch_id and items.payout_number = states.payout_number
-where payouts.seller_id = %(seller)s and payouts.payout_window = %(window)s
+where
+    payouts.seller_id = %(seller)s
+    and payouts.payout_window = %(window)s
+    and payouts.request_number is null

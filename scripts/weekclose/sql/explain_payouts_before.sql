@@ -1,4 +1,4 @@
--- The payouts of the windows before, newest first, and whether each had taken its money out of the balance
+-- The payouts of the windows before and of requests since, newest first, and whether each had taken its money out of the balance
 -- at the instant for which the later row was made. The ledger knows; before it was booked, the status does.
 with
 
@@ -20,6 +20,7 @@ booked as (
 select
     payouts.payout_number,
     payouts.payout_window,
+    payouts.request_number,
     payouts.amount,
     payouts.status,
     payouts.block_reasons,
@@ -28,6 +29,7 @@ select
         when booked.amount is not null then booked.amount <> 0
         when payouts.status_changed_at <= %(at)s
             then payouts.status in ('ready', 'submitted', 'paid', 'reversed', 'awaiting_reconciliation')
+        when payouts.request_number is not null then true
         else frozen.status = 'ready'
     end as had_left
 from payouts.payouts as payouts
@@ -41,11 +43,13 @@ where
     payouts.seller_id = %(seller)s
     and payouts.currency = %(currency)s
     and payouts.payout_window < %(window)s
+    and (payouts.request_number is null or payouts.created_at <= %(at)s)
 union all
 -- Due and not frozen yet: the window that pays, and what it is about to take.
 select
     null as payout_number,
     payout_window,
+    null as request_number,
     payable as amount,
     status,
     block_reasons,

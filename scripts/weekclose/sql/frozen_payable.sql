@@ -3,6 +3,6 @@ select
     currency,
     sum(amount) as payable
 from payouts.payouts
-where payout_window = %(window)s and status = 'ready'
+where payout_window = %(window)s and request_number is null and status = 'ready'
 group by currency
 order by currency

@@ -7,7 +7,11 @@ select
     count(*) filter (where payouts.status = 'blocked') as blocked_count
 from payouts.frozen_windows
 left join payouts.batches
-    on frozen_windows.payout_window = batches.payout_window and batches.state <> 'rejected'
-left join payouts.payouts on frozen_windows.payout_window = payouts.payout_window
+    on
+        frozen_windows.payout_window = batches.payout_window
+        and batches.request_number is null
+        and batches.state <> 'rejected'
+left join payouts.payouts
+    on frozen_windows.payout_window = payouts.payout_window and payouts.request_number is null
 where frozen_windows.payout_window = %(window)s
 group by frozen_windows.payout_window, batches.content_digest

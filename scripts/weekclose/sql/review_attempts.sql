@@ -8,5 +8,5 @@ select
     attempts.actor
 from payouts.submit_attempts as attempts
 inner join payouts.batches on attempts.batch_id = batches.batch_id
-where batches.payout_window = %(window)s
+where batches.payout_window = %(window)s and batches.request_number is null
 order by attempts.attempt_id

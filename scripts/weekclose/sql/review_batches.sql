@@ -11,5 +11,5 @@ select
     rail_batch_id,
     rejection
 from payouts.batches
-where payout_window = %(window)s
+where payout_window = %(window)s and request_number is null
 order by generation desc

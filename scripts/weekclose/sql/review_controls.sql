@@ -20,6 +20,7 @@ left join lateral (
 left join payouts.reversals as reversals on payouts.payout_number = reversals.payout_number
 where
     payouts.payout_window = %(window)s
+    and payouts.request_number is null
     and (
         payouts.status in ('awaiting_reconciliation', 'reversed')
         or (payouts.status = 'submitted' and payouts.rail = 'MANUAL')

@@ -7,6 +7,7 @@ select
     executions.executed_at,
     executions.source,
     executions.noted_by,
+    executions.note,
     active.sha256
 from payouts.executions as executions
 left join lateral (

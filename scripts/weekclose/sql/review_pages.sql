@@ -18,7 +18,7 @@ left join lateral (
             where attempts.batch_id = batches.batch_id
         ) as attempts
     from payouts.batches
-    where batches.payout_window = frozen.payout_window
+    where batches.payout_window = frozen.payout_window and batches.request_number is null
     order by batches.generation desc
     limit 1
 ) as batches on true

@@ -14,6 +14,7 @@ select
 from payouts.payouts
 where
     payouts.seller_id = any(%(sellers)s)
+    and payouts.request_number is null
     and (
         payouts.payout_window = %(window)s
         or (

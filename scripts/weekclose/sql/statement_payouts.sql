@@ -10,4 +10,4 @@ select
     case when status in ('failed', 'returned') then status_changed_at end as came_back_at,
     case when status = 'reversed' then status_changed_at end as reversed_at
 from payouts.payouts_of(%(seller)s)
-where payout_window = %(window)s
+where payout_window = %(window)s and request_number is null

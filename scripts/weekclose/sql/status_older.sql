@@ -3,4 +3,4 @@ select
     count(*) as windows,
     min(payout_window) as oldest
 from payouts.batches
-where payout_window < %(before)s and state not in ('settled', 'rejected')
+where payout_window < %(before)s and request_number is null and state not in ('settled', 'rejected')

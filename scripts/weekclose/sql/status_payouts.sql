@@ -11,6 +11,6 @@ select
     coalesce(sum(amount) filter (where status in ('failed', 'returned')), 0.00) as rolled,
     count(*) filter (where status = 'submitted' and rail <> 'MANUAL') as unanswered_count
 from payouts.payouts
-where payout_window = any(%(windows)s)
+where payout_window = any(%(windows)s) and request_number is null
 group by payout_window, currency
 order by payout_window, currency collate "C"

@@ -19,7 +19,7 @@ frozen as (
 batches as (
     select distinct on (payout_window) *
     from payouts.batches
-    where payout_window in (select frozen.payout_window from frozen)
+    where payout_window in (select frozen.payout_window from frozen) and request_number is null
     order by payout_window, generation desc
 )
 
@@ -50,7 +50,7 @@ select
 from frozen
 left join batches on frozen.payout_window = batches.payout_window
 left join payouts.batches as before
-    on batches.payout_window = before.payout_window and batches.generation = before.generation + 1
+    on batches.paid_with = before.paid_with and batches.generation = before.generation + 1
 left join lateral (
     select
         count(*) as attempt_count,
