@@ -22,7 +22,7 @@ from weekclose.rails.configured import load_rail_settings, open_rail
 from weekclose.rails.protocol import Batch
 from weekclose.rails.transport import Answer, Transport
 from weekclose.reading import age_in_words, calendar, is_built, read, shown
-from weekclose.settings import Settings, load_settings, project_dir
+from weekclose.settings import Settings, load_settings, load_telling_settings, project_dir
 from weekclose.submission import now
 
 State = Literal["ok", "look", "bad"]
@@ -39,6 +39,8 @@ CLOCK_WARNS, CLOCK_FAILS = 2.0, 30.0
 RUN_IS_OLD = timedelta(days=8)
 # Whoever reconciles each hour has asked by then.
 SILENCE_IS_LONG = timedelta(hours=1)
+# Whoever is told a day late may have acted on what was true before.
+DELIVERY_IS_LATE = timedelta(days=1)
 SPARE_BYTES, NEEDED_BYTES = 2 * 1024**3, 200 * 1024**2
 ORDERS_SINCE_DAYS = 60
 
@@ -254,7 +256,7 @@ def _batches(conn: Connection[Any]) -> Said:
         return Said("look", f"{unknown[0]['batch_id']} is being handed over", "wait for it to end")
     more = f" and {len(lost) - 1} more" if len(lost) > 1 else ""
     found = f"the outcome of {lost[0]['batch_id']}{more} has been unknown for {age_in_words(lost[0]['age'])}"
-    return Said("bad", found, f"weekclose submit {lost[0]['payout_window']}")
+    return Said("bad", found, f"weekclose submit {lost[0]['pays']}")
 
 
 def _webhooks(conn: Connection[Any]) -> Said:
@@ -270,6 +272,20 @@ def _webhooks(conn: Connection[Any]) -> Said:
     if submitted_age > SILENCE_IS_LONG and (told_age is None or told_age > submitted_age):
         state = "look"
     return Said(state, f"{newest}, the newest batch was handed over {_ago(submitted_age)}")
+
+
+def _outbox(conn: Connection[Any]) -> Said:
+    row = read(conn, "doctor_outbox")[0]
+    count, age = row["waiting_count"], row["waiting_age"]
+    if not count:
+        return Said("ok", "every event is delivered")
+    waits = f"{count:,} {'event waits' if count == 1 else 'events wait'}, the oldest for {age_in_words(age)}"
+    if load_telling_settings().outbox is None:
+        return Said("ok", f"{waits}: WEEKCLOSE_OUTBOX is not set, nobody is told")
+    state: State = "look" if age > SILENCE_IS_LONG or row["tries"] else "ok"
+    if age > DELIVERY_IS_LATE:
+        state = "bad"
+    return Said(state, f"{waits}: {row['last_error']}" if row["last_error"] else waits)
 
 
 def _audit_log(conn: Connection[Any]) -> Said:
@@ -338,6 +354,7 @@ CHECKS = (
     Check("page", "migrations", _asked(_page), "weekclose review"),
     Check("batches", "migrations", _asked(_batches), "weekclose submit"),
     Check("webhooks", "migrations", _asked(_webhooks), "weekclose reconcile (docs/runbooks.md)"),
+    Check("outbox", "migrations", _asked(_outbox), "weekclose outbox publish"),
     Check("audit log", "migrations", _asked(_audit_log), "submit nothing, compare with the last backup"),
     Check("home", None, _home, "set WEEKCLOSE_HOME to a folder that can be written, with room"),
     Check("rail settings", None, _rail_settings, "read docs/rails.md"),

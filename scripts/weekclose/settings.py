@@ -5,10 +5,10 @@ import os
 from pathlib import Path
 
 from dotenv import load_dotenv
-from pydantic import Field, field_validator
+from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from weekclose.errors import WeekcloseError
+from weekclose.errors import UsageError, WeekcloseError
 
 # PGUSER, PGPASSWORD or PGTZ alone say how to connect, not that there is a server to connect to.
 NAMES_A_SERVER = ("PGHOST", "PGHOSTADDR", "PGPORT", "PGDATABASE", "PGSERVICE")
@@ -59,3 +59,26 @@ def load_settings() -> Settings:
     # PG* are libpq's to read, so `.env` goes into the environment and not only into the settings.
     load_dotenv(project_dir() / ".env", override=False)
     return Settings()
+
+
+class TellingSettings(BaseSettings):
+    """Where events and notifications go; an empty variable counts as unset. Addresses may hold secrets."""
+
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True)
+
+    outbox: SecretStr | None = Field(default=None, alias="WEEKCLOSE_OUTBOX")
+    outbox_secret: SecretStr | None = Field(default=None, alias="WEEKCLOSE_OUTBOX_SECRET")
+    smtp: SecretStr | None = Field(default=None, alias="WEEKCLOSE_NOTIFY_SMTP")
+    sender: str | None = Field(default=None, alias="WEEKCLOSE_NOTIFY_FROM")
+    admins: str = Field(default="", alias="WEEKCLOSE_NOTIFY_TO")
+    slack: SecretStr | None = Field(default=None, alias="WEEKCLOSE_NOTIFY_SLACK")
+    loopback: bool = Field(default=False, alias="WEEKCLOSE_LOOPBACK_RAIL")
+
+
+def load_telling_settings() -> TellingSettings:
+    """Settings from the environment and the project's `.env`. Raises UsageError, without the value."""
+    load_dotenv(project_dir() / ".env", override=False)
+    try:
+        return TellingSettings()
+    except ValidationError as error:
+        raise UsageError(f"{error.errors()[0]['loc'][0]} has a value that cannot be used") from None

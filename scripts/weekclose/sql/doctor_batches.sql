@@ -1,7 +1,7 @@
 -- Batches that left, or may have left, without an answer that says what became of them.
 select
     batches.batch_id,
-    batches.payout_window,
+    coalesce(batches.request_number, batches.payout_window::text) as pays,
     attempts.age,
     attempts.is_going_on
 from payouts.batches as batches
