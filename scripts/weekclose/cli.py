@@ -6,21 +6,24 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, astuple
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from weekclose import cli_controls, cli_operations
+from weekclose import cli_controls, cli_operations, cli_outbox, cli_queue, cli_requests
 from weekclose.cli_shared import (
     AsJson,
     ByActor,
     OfSeller,
     OfWindow,
+    OfWindowOrRequest,
     Reason,
     Sellers,
     Window,
     acting,
+    asked_to_pay,
     asked_window,
+    ledger_of,
 )
 from weekclose.errors import NothingToDo, Refused, UsageError, WeekcloseError
 
@@ -168,10 +171,14 @@ def events_list(
 ) -> None:
     """What the rail told us that waits, and what for."""
     from weekclose.events import entries
+    from weekclose.output import print_json
 
     with acting(None) as (conn, _):
         found = entries(conn, waiting_only=not every)
-    _show_events(found, json)
+    if json:
+        print_json(_events(found))
+    else:
+        _show_events(found)
 
 
 @events.command("replay")
@@ -185,19 +192,25 @@ def events_replay(
 ) -> None:
     """Apply waiting events, and show what became of each or what it still waits for."""
     from weekclose.events import replay
+    from weekclose.output import print_json
 
     with acting(by) as (conn, actor):
         found = replay(conn, event_ids or (), actor)
-    _show_events(found, json)
+        booked = ledger_of(conn)
+    if json:
+        print_json({"events": _events(found), "ledger": booked})
+    else:
+        _show_events(found)
 
 
-def _show_events(found: "list[InboxEntry]", as_json: bool) -> None:
+def _events(found: "list[InboxEntry]") -> list[dict[str, Any]]:
+    return [asdict(each) | {"stands": each.stands} for each in found]
+
+
+def _show_events(found: "list[InboxEntry]") -> None:
     from weekclose.feeds import printable
-    from weekclose.output import print_json, print_table
+    from weekclose.output import print_table
 
-    if as_json:
-        print_json([asdict(each) | {"stands": each.stands} for each in found])
-        return
     print_table(
         ("event", "received", "rail", "type", "payout", "amount", "currency", "stands"),
         [
@@ -269,27 +282,28 @@ def sunday(
 
     settings = load_settings()
     instant, overrides = parse_as_of(as_of), parse_vars(variables)
-    with acting(by) as (_, actor):
+    with acting(by) as (conn, actor):
         where = server(settings)
-    warehouse = Warehouse(settings, where)
-    try:
-        report = run_sunday(
-            where,
-            warehouse,
-            as_of=instant,
-            actor=actor,
-            overrides=overrides,
-            may_freeze=not no_freeze,
-            full_refresh=full_refresh,
-        )
-    except Refused:
-        raise  # it never began: the page of before still holds
-    except WeekcloseError:
+        warehouse = Warehouse(settings, where)
+        try:
+            report = run_sunday(
+                where,
+                warehouse,
+                as_of=instant,
+                actor=actor,
+                overrides=overrides,
+                may_freeze=not no_freeze,
+                full_refresh=full_refresh,
+            )
+        except Refused:
+            raise  # it never began: the page of before still holds
+        except WeekcloseError:
+            publish(where, warehouse, settings.home / "site")
+            raise
         publish(where, warehouse, settings.home / "site")
-        raise
-    publish(where, warehouse, settings.home / "site")
+        booked = ledger_of(conn)
     if json:
-        print_json(report.as_json())
+        print_json(report.as_json() | {"ledger": booked})
     else:
         print("\n".join(summary(report)))
     if report.outcome == "refused":
@@ -561,7 +575,7 @@ def otp_require(
 
 @app.command("submit")
 def submit(
-    window: OfWindow,
+    paid: OfWindowOrRequest,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be sent, byte for byte; send nothing.")
     ] = False,
@@ -569,23 +583,24 @@ def submit(
     by: ByActor = None,
     json: AsJson = False,
 ) -> None:
-    """Tuesday: hand an approved window to the rail, once. Safe to run again after anything."""
+    """Hand an approved window or request to the rail, once. Safe to run again after anything."""
     from weekclose import submission
     from weekclose.output import print_json, say
     from weekclose.rails.configured import load_rail_settings, open_rail
 
     with acting(by) as (conn, actor), _progress() as progress:
         rail = open_rail(load_rail_settings(), progress)
-        first_day = asked_window(conn, window)
+        leaving = asked_to_pay(conn, paid)
         if dry_run:
-            _show_batch(submission.to_send(conn, rail, submission.find_batch(conn, first_day)), json)
+            _show_batch(submission.to_send(conn, rail, submission.find_batch(conn, leaving)), json)
             return
         if sys.stdin.isatty() and not yes:
-            batch = submission.to_send(conn, rail, submission.find_batch(conn, first_day))
+            batch = submission.to_send(conn, rail, submission.find_batch(conn, leaving))
             typer.confirm(f"Hand {_counted(batch)} to {rail.name}?", abort=True, err=True)
-        done = submission.submit(conn, rail, first_day, actor)
+        done = submission.submit(conn, rail, leaving, actor)
+        booked = ledger_of(conn)
     if json:
-        print_json(asdict(done))
+        print_json(asdict(done) | {"ledger": booked})
     money = ", ".join(f"{amount} {currency}" for currency, amount in done.totals.items()) or "nothing"
     say(
         f"batch {done.batch_id} is submitted: {done.item_count:,} payouts, {money}, "
@@ -615,8 +630,11 @@ def _show_batch(batch: "Batch", as_json: bool) -> None:
 
 @app.command("reconcile")
 def reconcile(
-    window: Annotated[
-        str | None, typer.Argument(help="First day of a window, to ask about all of it.")
+    paid: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[WINDOW|REQUEST]", help="A window's first day or a request, to ask about all of it."
+        ),
     ] = None,
     by: ByActor = None,
     json: AsJson = False,
@@ -629,10 +647,11 @@ def reconcile(
 
     with acting(by) as (conn, actor), _progress() as progress:
         rail = open_rail(load_rail_settings(), progress)
-        first_day = asked_window(conn, window) if window else None
-        report = reconciliation.reconcile(conn, rail, first_day, actor, progress)
+        asked = asked_to_pay(conn, paid) if paid else None
+        report = reconciliation.reconcile(conn, rail, asked, actor, progress)
+        booked = ledger_of(conn)
     if json:
-        print_json(report.as_json())
+        print_json(report.as_json() | {"ledger": booked})
     for each in report.asked:
         say(
             f"batch {each.batch_id}: {each.item_count:,} payouts, {each.booked_count:,} booked, "
@@ -650,20 +669,9 @@ def reconcile(
 
 cli_controls.add_to(app)
 cli_operations.add_to(app)
-
-audit = typer.Typer(help="The audit log.", no_args_is_help=True)
-app.add_typer(audit, name="audit")
-
-
-@audit.command("verify")
-def audit_verify() -> None:
-    """Check that no entry of the audit log was changed, removed or slipped in."""
-    from weekclose import decisions
-    from weekclose.output import say
-
-    with acting(None) as (conn, _):
-        entries = decisions.verify_audit(conn)
-    say(f"{entries} entries, all as written")
+cli_outbox.add_to(app)
+cli_requests.add_to(app)
+cli_queue.add_to(app)
 
 
 def main() -> NoReturn:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from weekclose.cli_shared import AsJson, ByActor, Reason, acting, asked_window
+from weekclose.cli_shared import LARGEST, AsJson, ByActor, Limit, Reason, acting, asked_window
 from weekclose.errors import Refused, UsageError
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ payout = typer.Typer(help="Payouts, by whatever they were ever called.", no_args
 proof = typer.Typer(help="What proves that a payout left.", no_args_is_help=True)
 
 # PostgreSQL's bigint.
-LARGEST = 2**63 - 1
 
 OfAdjustment = Annotated[str, typer.Argument(metavar="ADJ", help="The adjustment's number.")]
 OfAdjustments = Annotated[list[str], typer.Argument(metavar="ADJ", help="One or more adjustments.")]
@@ -31,7 +30,6 @@ OfExceptions = Annotated[
 OfPayout = Annotated[str, typer.Argument(metavar="PAYOUT", help="The payout's number, like JPO0000042.")]
 File = Annotated[Path | None, typer.Option("--file", help="The document behind it: PDF, PNG or JPEG.")]
 Note = Annotated[str, typer.Option(help="What was found; it stands in the audit log.")]
-Limit = Annotated[int, typer.Option(help="How many at most.", min=1, max=LARGEST)]
 
 
 @adjust.command("propose")
@@ -456,17 +454,14 @@ def _instant(text: str | None) -> "datetime | None":
     """When somebody says that it happened, in UTC."""
     from datetime import UTC, datetime
 
+    from weekclose.policy import parse_instant
+
     if text is None:
         return None
-    try:
-        instant = datetime.fromisoformat(text)
-    except ValueError:
-        instant = None
-    if instant is None or instant.tzinfo is None:
-        raise UsageError(f"--at {text!r} is not an instant with an offset: write 2026-11-17T14:30:00+01:00")
+    instant = parse_instant(text, "--at")
     if instant > datetime.now(UTC):
         raise UsageError(f"--at {text} has not come yet: execute notes what has been paid")
-    return instant.astimezone(UTC)
+    return instant
 
 
 def _document(path: Path | None) -> "Document | None":

@@ -1,7 +1,9 @@
 """Which PostgreSQL to work on, and a connection to it that behaves the same everywhere."""
 
 import os
+from contextvars import ContextVar
 from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,9 @@ from weekclose.postgres import EmbeddedPostgres, Server
 from weekclose.settings import Settings
 
 OLDEST_VERSION = 15
+
+# What the sessions of one run of the command call themselves: ledger and audit log keep it.
+RUN: ContextVar[str] = ContextVar("run", default="")
 
 
 def server(settings: Settings) -> Server:
@@ -48,11 +53,19 @@ def connect(settings: Settings) -> Connection[Any]:
 def open_connection(where: Server) -> Connection[Any]:
     """As `connect`, to a server that is known already."""
     conn = psycopg.connect(where.url, application_name="weekclose", connect_timeout=10, autocommit=True)
-    conn.execute("set time zone 'UTC'")
+    conn.execute(
+        "select set_config('TimeZone', 'UTC', false), set_config('weekclose.run', %s, false),"
+        " set_config('weekclose.version', %s, false)",
+        (RUN.get(), _version()),
+    )
     return conn
 
 
 @cache
+def _version() -> str:
+    return version("weekclose")
+
+
 def value(cursor: psycopg.Cursor[Any]) -> Any:
     """The first column of the row that a statement always answers with."""
     row = cursor.fetchone()
@@ -61,6 +74,7 @@ def value(cursor: psycopg.Cursor[Any]) -> Any:
     return row[0]
 
 
+@cache
 def statement(name: str) -> bytes:
     """The SQL statement in `sql/<name>.sql`."""
     return (Path(__file__).parent / "sql" / f"{name}.sql").read_bytes()
