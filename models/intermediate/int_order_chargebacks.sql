@@ -1,0 +1,77 @@
+-- What was disputed of orders whose money was committed already, and what the seller was debited for it.
+with
+
+-- Looked up one by one: a join might read all of history.
+claims as (
+    select
+        opened.order_id,
+        opened.seller_id,
+        opened.currency,
+        opened.order_window,
+        opened.event_at as opened_at,
+        -opened.source_amount as amount,
+        closed.line_id is not null as is_released,
+        disputes.status = 'open' as is_undecided,
+        opened.payout_window > sales.payout_window
+        and opened.payout_window >= {{ settlement_start() }} as is_committed
+    from {{ ref('stg_disputes') }} as disputes
+    inner join lateral (
+        select * from {{ ref('int_order_events') }} as events
+        where events.line_id = concat('dispute_opened:', disputes.dispute_id)
+    ) as opened on opened.unsettled_reason is null
+    inner join lateral (
+        select events.payout_window from {{ ref('int_order_events') }} as events
+        where events.line_id = concat('sale:', opened.order_id)
+    ) as sales on true
+    left join lateral (
+        select events.line_id from {{ ref('int_order_events') }} as events
+        where
+            events.line_id = concat('dispute_closed:', disputes.dispute_id)
+            and events.unsettled_reason is null
+        limit 1
+    ) as closed on true
+),
+
+orders as (
+    select
+        order_id,
+        seller_id,
+        currency,
+        order_window,
+        count(case when is_committed then 1 end) as dispute_count,
+        sum(case when is_committed then amount else 0 end) as disputed,
+        sum(case when is_committed and is_released then amount else 0 end) as released,
+        sum(case when is_committed and is_undecided then amount else 0 end) as undecided,
+        sum(case when not is_committed and not is_released then amount else 0 end) as claimed_before,
+        max(case when is_committed then opened_at end) as last_opened_at
+    from claims
+    group by order_id, seller_id, currency, order_window
+    having count(case when is_committed then 1 end) > 0
+)
+
+select
+    orders.order_id,
+    orders.seller_id,
+    orders.currency,
+    orders.order_window,
+    orders.dispute_count,
+    {{ money('orders.disputed') }} as disputed,
+    {{ money('orders.released') }} as released,
+    {{ money('orders.undecided') }} as undecided,
+    {{ money('orders.disputed - orders.released') }} as committed,
+    -- What was claimed while the money was not committed has the first call on what is clawed back.
+    {{ money('
+        least(orders.disputed - orders.released, greatest(0, clawed.amount - orders.claimed_before))
+    ') }} as clawed_back,
+    {{ money('clawed.to_be_frozen') }} as to_be_frozen,
+    orders.last_opened_at
+from orders
+inner join lateral (
+    select
+        coalesce(sum(events.disputes), 0) as amount,
+        coalesce(
+            sum(case when events.payout_window >= {{ first_unfrozen_window() }} then events.disputes end), 0
+        ) as to_be_frozen
+    from {{ ref('int_order_events') }} as events
+    where events.order_id = orders.order_id and events.unsettled_reason is null
+) as clawed on true
