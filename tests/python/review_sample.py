@@ -5,6 +5,8 @@ from collections import defaultdict
 from datetime import date, timedelta
 from typing import Any
 
+from weekclose.review.page_data import LINKS
+
 WINDOW = date(2026, 11, 1)
 AS_OF = "2026-11-15T23:00:00+00:00"
 DIGEST = "c04955378e73c5bb671ff772330968349517a4297609210a1574fde99f9d7170"
@@ -116,6 +118,7 @@ def total(data: dict[str, Any], name: str, currency: str) -> int:
 
 def _page() -> dict[str, Any]:
     return {
+        "name": "index",
         "title": "Payout review",
         "kind": "review",
         "window": str(WINDOW),
@@ -131,7 +134,7 @@ def _page() -> dict[str, Any]:
             {"window": str(day), "href": f"weeks/{day}.html", "state": "settled"}
             for day in (WINDOW, WINDOW - timedelta(7))
         ],
-        "links": {"index": "index.html", "models": "models.html", "lineage": "lineage.html"},
+        "links": dict(LINKS),
         "run": {
             "run_id": "961ece8f-0933-4a3b-8d07-e4d9652f82b1",
             "outcome": "frozen",

@@ -17,7 +17,7 @@ from weekclose.database import open_connection
 from weekclose.errors import NothingToDo
 from weekclose.postgres import Server
 from weekclose.review.files import write_atomically
-from weekclose.review.page_data import in_the_folder_of_weeks, page_data
+from weekclose.review.page_data import LINKS, in_the_folder_of_weeks, page_data
 from weekclose.review.site import publish, write_site
 from weekclose.review.verdict import Situation, verdict_of
 from weekclose.settings import Settings
@@ -368,7 +368,7 @@ def test_past_weeks_are_kept_and_follow_their_payouts(
     first = write_site(week.server, week.warehouse, tmp_path)
     past = tmp_path / "weeks" / f"{START}.html"
     assert first.weeks == [str(START)]
-    assert {"index.html", "models.html", "lineage.html"} <= {path.name for path in tmp_path.iterdir()}
+    assert {f"{name}.html" for name in LINKS} <= {path.name for path in tmp_path.iterdir()}
     assert "Ready to approve" in first.headline
 
     made = past.stat().st_mtime_ns, (tmp_path / "models.html").stat().st_mtime_ns

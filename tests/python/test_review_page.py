@@ -1,10 +1,6 @@
-"""The review and the statement as a browser shows them: no network, no markup from data, exact sums.
-
-Screenshots go to WEEKCLOSE_SCREENSHOTS, else to pytest's own directory.
-"""
+"""The review and the statement as a browser shows them: no network, no markup from data, exact sums."""
 
 import csv
-import os
 import re
 from collections.abc import Callable, Iterator
 from copy import deepcopy
@@ -14,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Page, expect
 from psycopg import Connection
 
 from closed_weeks import HOSTILE_ID
+from page_browser import AXE, Data, Open, amount, serious
+from page_browser import totals as totals_of
 from review_sample import DIGEST, NO_ADJUSTMENTS, WINDOW, empty, sample, total
 from weekclose.database import open_connection
 from weekclose.postgres import Server
@@ -26,11 +24,6 @@ from weekclose.review.page import render, render_statement
 from weekclose.review.page_data import page_data
 from weekclose.settings import project_dir
 from weekclose.statement import statements
-
-CHROMIUM = Path("/usr/bin/chromium")
-# Read before the tests clear the environment.
-SCREENSHOTS = os.environ.get("WEEKCLOSE_SCREENSHOTS")
-AXE = Path(__file__).parent / "axe" / "axe.min.js"
 
 HOSTILE = (
     "<script>alert(1)</script>",
@@ -42,64 +35,6 @@ HOSTILE = (
     "\uff1d1+1",
     "@sum",
 )
-
-Data = dict[str, Any]
-Open = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """The distribution's Chromium; Playwright downloads none."""
-    if not CHROMIUM.exists():
-        pytest.skip("no browser: apt-get install chromium to test the pages in it")
-    with sync_playwright() as playwright:
-        # Chromium's own sandbox does not start for root; the pages are ours and ask for nothing.
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield launched
-        launched.close()
-
-
-@pytest.fixture
-def show(browser: Browser, tmp_path: Path) -> Iterator[Open]:
-    """Opens a page's data, or a page, from a file. What a page asks for or complains of fails the test."""
-    asked: list[str] = []
-    complaints: list[str] = []
-    contexts: list[BrowserContext] = []
-
-    def show(what: Data | str, *, before: str = "", **options: Any) -> Page:
-        file = tmp_path / f"page-{len(contexts)}.html"
-        file.write_text(what if isinstance(what, str) else render(what), encoding="utf-8", newline="")
-        context = browser.new_context(**({"viewport": {"width": 1440, "height": 900}} | options))
-        contexts.append(context)
-        context.on("request", lambda request: asked.append(request.url))
-        page = context.new_page()
-        page.on("console", lambda message: complaints.append(message.text))
-        page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("dialog", lambda dialog: complaints.append(dialog.message))
-        if before:
-            page.add_init_script(before)
-        page.goto(file.as_uri())
-        if not isinstance(what, str):
-            page.wait_for_selector("html[data-ready]")
-        return page
-
-    yield show
-    for context in contexts:
-        context.close()
-    assert [url for url in asked if not url.startswith(("file:", "blob:"))] == []
-    assert complaints == []
-
-
-@pytest.fixture
-def keep(tmp_path: Path) -> Callable[[Page, str], None]:
-    """Keeps a screenshot of the whole page."""
-    directory = Path(SCREENSHOTS or tmp_path)
-    directory.mkdir(parents=True, exist_ok=True)
-
-    def keep(page: Page, name: str) -> None:
-        page.screenshot(path=directory / f"{name}.png", full_page=True)
-
-    return keep
 
 
 def red() -> Data:
@@ -143,27 +78,9 @@ def hostile() -> Data:
     return data
 
 
-def amount(cents: int) -> str:
-    return f"{cents / 100:,.2f}".replace("-", "\N{MINUS SIGN}")
-
-
 def totals(page: Page) -> dict[str, list[str]]:
     """The totals under the table of all sellers, by currency: rows, then amounts."""
-    rows = page.locator("#totals tbody tr").all()
-    return {row.locator("th").inner_text(): row.locator("td").all_inner_texts() for row in rows}
-
-
-def serious(page: Page) -> list[str]:
-    """What a person with a screen reader or a keyboard would stumble over."""
-    # Evaluated from outside, so that the page's policy need not let it in.
-    page.evaluate(AXE.read_text(encoding="utf-8"))
-    found = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
-    return [
-        f"{each['id']}: {node['target']} {node['failureSummary']}"
-        for each in found
-        if each["impact"] in ("serious", "critical")
-        for node in each["nodes"]
-    ]
+    return totals_of(page, "sellers")
 
 
 def test_what_is_vendored_is_what_was_published() -> None:
@@ -242,14 +159,14 @@ def test_filters_searches_and_sorts(show: Open) -> None:
     data = sample()
     columns = data["sellers"]["columns"]
     page = show(data)
-    page.locator("#search").fill("SEL_000017")
-    expect(page.locator("#counted")).to_have_text("1 of 60 rows")
+    page.locator("#sellers-search").fill("SEL_000017")
+    expect(page.locator("#sellers-counted")).to_have_text("1 of 60 rows")
     code = columns["currency"][17]
     assert totals(page)[code][1] == amount(columns["gross"][17])
-    page.locator("#search").fill("nobody at all")
+    page.locator("#sellers-search").fill("nobody at all")
     page.get_by_role("button", name="Clear the filters").click()
-    page.locator("#filter-currency").select_option(label="EUR")
-    expect(page.locator("#counted")).to_have_text(f"{columns['currency'].count('EUR')} of 60 rows")
+    page.locator("#sellers-filter-currency").select_option(label="EUR")
+    expect(page.locator("#sellers-counted")).to_have_text(f"{columns['currency'].count('EUR')} of 60 rows")
     assert totals(page).keys() == {"EUR"}
     heading = page.locator(".slick-header-column[data-id=gross]")
     heading.click()
@@ -266,9 +183,9 @@ def test_filters_searches_and_sorts(show: Open) -> None:
 
 def test_the_csv_is_what_the_filter_shows_and_holds_no_formula(show: Open) -> None:
     page = show(hostile())
-    page.locator("#filter-currency").select_option(label="USD")
+    page.locator("#sellers-filter-currency").select_option(label="USD")
     with page.expect_download() as waiting:
-        page.locator("#csv").click()
+        page.locator("#sellers-csv").click()
     text = waiting.value.path().read_bytes().decode()
     assert "\n" not in text.replace("\r\n", "")
     rows = list(csv.DictReader(text.splitlines(keepends=True)))
@@ -283,7 +200,7 @@ def test_a_seller_opens_down_to_lines_and_ledger(show: Open) -> None:
     data = sample(state="settled")
     columns = data["sellers"]["columns"]
     page = show(data)
-    page.locator("#search").fill("sel_000002")
+    page.locator("#sellers-search").fill("sel_000002")
     page.locator("#sellers-grid .slick-row[data-row='0'] .l0").click()
     drawer = page.locator("#drawer")
     expect(drawer).to_be_visible()
@@ -311,7 +228,7 @@ def test_by_keyboard_alone_to_a_seller_and_back(show: Open) -> None:
     page.keyboard.press("Tab")
     expect(page.locator(".skip")).to_be_focused()
     page.keyboard.press("/")
-    expect(page.locator("#search")).to_be_focused()
+    expect(page.locator("#sellers-search")).to_be_focused()
     page.keyboard.type("sel_00000")
     for _ in range(25):
         page.keyboard.press("Tab")
@@ -364,7 +281,7 @@ def test_hostile_text_is_text(show: Open, keep: Callable[[Page, str], None]) -> 
     expect(page.locator("#approve label").first).to_have_text(HOSTILE[0])
     assert page.locator("img, iframe, object, embed").count() == 0
     assert page.evaluate("document.documentElement.scrollWidth") == 1440
-    page.locator("#search").fill("<script>")
+    page.locator("#sellers-search").fill("<script>")
     cell = page.locator("#sellers-grid .slick-row[data-row='0'] .l0")
     expect(cell.locator("bdi").first).to_have_text(HOSTILE[0])
     cell.click()
@@ -404,7 +321,7 @@ def test_it_prints(show: Open, keep: Callable[[Page, str], None]) -> None:
     page.emulate_media(media="print")
     keep(page, "review-print")
     expect(page.locator("#sellers-grid")).to_be_hidden()
-    expect(page.locator("#totals")).to_be_visible()
+    expect(page.locator("#sellers-totals")).to_be_visible()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
     assert page.pdf(format="A4").startswith(b"%PDF-")
 
@@ -469,7 +386,7 @@ def test_after_tuesday_it_says_who_has_not_been_paid(show: Open) -> None:
         payable > 0 and status != "paid"
         for payable, status in zip(columns["payable"], columns["status"], strict=True)
     )
-    expect(page.locator("#counted")).to_have_text(f"{unpaid} of 100 rows")
+    expect(page.locator("#sellers-counted")).to_have_text(f"{unpaid} of 100 rows")
     paid = [
         cents
         for cents, status, code in zip(

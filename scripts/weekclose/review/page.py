@@ -27,9 +27,24 @@ LIBRARIES = {
     "SlickGrid": ("slick.grid.js", "slickgrid-LICENSE"),
 }
 STYLES = ("vendor/uPlot.min.css", "vendor/slick.grid.css", "look.css", "review.css")
-SCRIPTS = ("base.js", "data.js", "charts.js", "sections.js", "sellers.js", "drawer.js", "page.js")
 
-PARTS = ("sellers", "exceptions", "lines", "history", "payouts", "executions", "events", "ledger")
+# What every page of the site has, and what each has of its own.
+SHARED = ("base.js", "data.js", "charts.js", "frame.js", "list.js", "dialog.js")
+SCRIPTS = {
+    "index": ("sections.js", "sellers.js", "drawer.js", "page.js"),
+    "operations": ("backlog.js", "operations.js"),
+    "schedules": ("schedules.js",),
+    "audit": ("changes.js", "audit.js"),
+    "reports": ("reports.js",),
+}
+# The pages that the navigation leads to, in its order.
+PAGES = {
+    "index": "Review",
+    "operations": "Operations",
+    "schedules": "Schedules and holds",
+    "audit": "Audit",
+    "reports": "Reports",
+}
 
 # What a column is made of, and whether it stops at zero: carried along is only what differs from it.
 SUMS = {
@@ -52,9 +67,19 @@ TONES = {
 
 
 def render(data: Mapping[str, Any]) -> str:
-    """The review as one HTML file that needs no network; `data` is what page_data.page_data returns."""
+    """A page of the site as one HTML file that needs no network.
+
+    `data` is what page_data.page_data or one of operations.PAGES returns: `page` says which page it is.
+    """
+    page = data["page"]
     return _page(
-        "review.html", STYLES, _scripts(), page=data["page"], verdict=data["verdict"], packed=pack(data)
+        "review.html",
+        STYLES,
+        _scripts(page["name"]),
+        page=page,
+        verdict=data["verdict"],
+        pages=[(name, title, page["links"][name]) for name, title in PAGES.items() if name in page["links"]],
+        packed=pack(data),
     )
 
 
@@ -105,12 +130,12 @@ def _asset(name: str) -> str:
 
 
 @cache
-def _scripts() -> tuple[str, ...]:
+def _scripts(page: str) -> tuple[str, ...]:
     libraries = [
         f"/*! {name}\n{_asset(f'vendor/{licence}')}*/\n{_asset(f'vendor/{file}')}"
         for name, (file, licence) in LIBRARIES.items()
     ]
-    own = "\n".join(map(_asset, SCRIPTS))
+    own = "\n".join(map(_asset, (*SHARED, *SCRIPTS[page])))
     return (*libraries, f'(() => {{\n"use strict";\n{own}}})();\n')
 
 
@@ -152,7 +177,10 @@ def _tidy(text: str) -> str:
 
 def pack(data: Mapping[str, Any]) -> str:
     """The data as base64 of gzipped JSON, the same bytes for the same data."""
-    packed = {**data, **{name: _part(name, data[name]) for name in PARTS}}
+    packed = {
+        name: _part(name, part) if isinstance(part, Mapping) and "columns" in part else part
+        for name, part in data.items()
+    }
     text = json.dumps(packed, ensure_ascii=False, separators=(",", ":"))
     # An id may hold half a surrogate pair, which no encoding can write.
     return b64encode(gzip.compress(text.encode(errors="replace"), 6, mtime=0)).decode()

@@ -7,17 +7,21 @@ from typing import Any
 
 from psycopg import Connection
 
-from weekclose.database import statement
 from weekclose.errors import NothingToDo
 from weekclose.reading import Calendar, Row, calendar, is_built, read, snapshot
 from weekclose.review.adjustments import adjustments_of
 from weekclose.review.affected import affected
 from weekclose.review.checks import checks_of, sources_of
+from weekclose.review.columns import Columns, columns_of
 from weekclose.review.exceptions import exceptions_of
+from weekclose.review.page import PAGES
 from weekclose.review.verdict import Situation, empty_verdict, verdict_of
 
 # Payouts go out two days after the reserve closes: what closes with Saturday is paid on Tuesday.
 DAYS_TO_PAYOUT = 2
+
+# The pages beside the review, where its own folder has them.
+LINKS = {name: f"{name}.html" for name in (*PAGES, "models", "lineage")}
 
 WEEKS_LINKED = 13
 WINDOWS_IN_FIGURES = 13
@@ -26,8 +30,6 @@ WINDOWS_IN_FIGURES = 13
 # at, and of the largest; `weekclose explain` tells the same of everybody.
 LINES_CARRIED = 30_000
 HISTORY_CARRIED = 50_000
-
-Columns = dict[str, list[Any]]
 
 FIGURES = (
     # key, column, label, unit, which direction is good
@@ -152,6 +154,7 @@ def _frame(
     first_day: date | None = row["payout_window"] if row else None
     return {
         "page": {
+            "name": "index",
             "title": "Payout review",
             "kind": "review" if shown else "empty",
             "window": _iso(first_day),
@@ -172,7 +175,7 @@ def _frame(
                 for week in reversed(windows)
                 if week["state"] == "frozen"
             ],
-            "links": {name: f"{name}.html" for name in ("index", "models", "lineage")},
+            "links": dict(LINKS),
             "run": _run(run),
         }
     }
@@ -216,7 +219,7 @@ def _review(conn: Connection[Any], shown: Shown, dates: Calendar, run: Row | Non
     batches = read(conn, "review_batches", window=window)
     attempts = read(conn, "review_attempts", window=window)
     breaks = read(conn, "review_breaks", window=window)
-    sellers = _columns(conn, "review_sellers", window=window)
+    sellers = columns_of(conn, "review_sellers", window=window)
     checks = checks_of(run)
     parts = _carried(conn, window, sellers)
     # An older week's page says what of it waits; what is open by now is on the newest.
@@ -456,14 +459,14 @@ def _bridge(conn: Connection[Any], shown: Shown, dates: Calendar, totals: _Total
 def _carried(conn: Connection[Any], window: date, sellers: Columns) -> dict[str, Any]:
     """Lines, history, payouts, executions, events and ledger of the sellers that the page can open."""
     chosen = _sellers_with_detail(sellers)
-    lines = _columns(conn, "review_lines", window=window, sellers=chosen)
+    lines = columns_of(conn, "review_lines", window=window, sellers=chosen)
     chosen_with_history = chosen[: max(1, HISTORY_CARRIED // 12)]
-    history = _columns(conn, "review_history", window=window, sellers=chosen_with_history)
-    payouts = _columns(conn, "review_payouts", window=window, sellers=chosen)
+    history = columns_of(conn, "review_history", window=window, sellers=chosen_with_history)
+    payouts = columns_of(conn, "review_payouts", window=window, sellers=chosen)
     numbers = payouts["payout_number"]
-    executions = _columns(conn, "review_executions", numbers=numbers)
-    events = _columns(conn, "review_events", numbers=numbers)
-    ledger = _columns(conn, "review_ledger", window=window, sellers=chosen, numbers=numbers)
+    executions = columns_of(conn, "review_executions", numbers=numbers)
+    events = columns_of(conn, "review_events", numbers=numbers)
+    ledger = columns_of(conn, "review_ledger", window=window, sellers=chosen, numbers=numbers)
     return {
         "carried": {
             "sellers": len(chosen),
@@ -539,14 +542,6 @@ def _codes(values: Sequence[Any]) -> dict[str, list[Any]]:
 def _deltas(numbers: Sequence[int]) -> list[int]:
     """Each as its difference to the one before: smaller numbers, smaller page."""
     return [now - before for now, before in zip(numbers, [0, *numbers], strict=False)]
-
-
-def _columns(conn: Connection[Any], name: str, **parameters: object) -> Columns:
-    with conn.cursor() as cursor:
-        rows = cursor.execute(statement(name), parameters, binary=True).fetchall()
-        names = [column.name for column in cursor.description or ()]
-    values = zip(*rows, strict=True) if rows else ((),) * len(names)
-    return {name: list(column) for name, column in zip(names, values, strict=True)}
 
 
 def _per_currency(rows: Sequence[Row]) -> dict[str, list[dict[str, Any]]]:

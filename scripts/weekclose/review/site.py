@@ -1,4 +1,4 @@
-"""The folder that finance opens on Monday: the review, a page for each past week, the models, the lineage."""
+"""The folder that finance opens on Monday: the review, the pages beside it, past weeks, models, lineage."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -13,11 +13,23 @@ from weekclose.database import open_connection
 from weekclose.output import say
 from weekclose.postgres import Server
 from weekclose.reading import Row, is_built, read
+from weekclose.review.audit import audit_data
 from weekclose.review.files import write_atomically
 from weekclose.review.models import write_model_pages
+from weekclose.review.operations import operations_data
 from weekclose.review.page import render
 from weekclose.review.page_data import in_the_folder_of_weeks, page_data
+from weekclose.review.reports import reports_data
+from weekclose.review.schedules import schedules_data
 from weekclose.warehouse import Warehouse
+
+# The pages beside the review: each is of now, and made anew each time.
+BESIDE = {
+    "operations": operations_data,
+    "schedules": schedules_data,
+    "audit": audit_data,
+    "reports": reports_data,
+}
 
 # What each week's page was made of: a page is made again when that is something else.
 STATES = ".weeks.json"
@@ -49,6 +61,7 @@ def write_site(server: Server, warehouse: Warehouse, directory: Path) -> Site:
         weeks = _write_weeks(conn, directory, states, review)
     settings: Mapping[str, Any] = run[0]["settings"] if run else {}
     try:
+        write_beside(server, directory)
         write_model_pages(directory, warehouse, settings)
     finally:  # a project that does not compile is what the review is about to say
         write_atomically(directory / "index.html", page)
@@ -62,6 +75,13 @@ def publish(server: Server, warehouse: Warehouse, directory: Path) -> None:
         say(f"site: {write_site(server, warehouse, directory).index}")
     except Exception as error:
         say(f"the site could not be written: {' '.join(str(error).split())}")
+
+
+def write_beside(server: Server, directory: Path) -> None:
+    """Write the pages beside the review, each in one step."""
+    with open_connection(server) as conn:
+        for name, data in BESIDE.items():
+            write_atomically(directory / f"{name}.html", render(data(conn)))
 
 
 def _write_weeks(

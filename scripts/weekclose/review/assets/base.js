@@ -58,6 +58,9 @@ function count(value, sign = false) {
 
 const signOf = (value, plus) => (value < 0 ? MINUS : plus && value > 0 ? "+" : "");
 
+/** `1 row`, `2 rows`, `2 entries`. */
+const several = (many, what) => `${count(many)} ${many === 1 ? what : what.endsWith("y") ? `${what.slice(0, -1)}ies` : `${what}s`}`;
+
 function money(cents, currency, sign) {
   return h("span", { class: "money" }, amount(cents, sign), cents === null || !currency ? null : h("span", { class: "currency" }, `\u00a0${currency}`));
 }
@@ -124,8 +127,15 @@ const TONES = {
   warn: "warn", awaiting_reconciliation: "warn", reversed: "warn", flagged: "warn", negative: "warn", late: "warn", restated: "warn", unknown: "warn",
 };
 
-function badge(status) {
-  return h("span", { class: `badge ${TONES[status] || "plain"}` }, words(status) || NOTHING);
+function badge(status, tone = TONES[status] || "plain") {
+  return h("span", { class: `badge ${tone}` }, words(status) || NOTHING);
+}
+
+/** How long, in the largest unit that makes a number of it. */
+function age(hours) {
+  if (hours === null || hours === undefined) return NOTHING;
+  if (hours < 1) return "< 1\u00a0h";
+  return hours < 48 ? `${count(hours)}\u00a0h` : `${count(Math.floor(hours / 24))}\u00a0days`;
 }
 
 /** A table of its own scroll box, which a keyboard can reach. */
@@ -152,6 +162,14 @@ function commandBox(command, { label = "Copy", disabled = false, id = null } = {
   const code = h("code", null, command);
   const button = h("button", { type: "button", id, disabled, click: () => copy(command, code) }, label);
   return h("div", { class: "command" }, h("pre", { tabindex: "0", "aria-label": "Command" }, code), button);
+}
+
+/** The same in a row of a list; there the keyboard opens the row, which has the command in full. */
+function copyButton(command) {
+  return h("button", { type: "button", class: "small", tabindex: "-1", "aria-label": `Copy ${command}`, click: (event) => {
+    event.stopPropagation();
+    copy(command, event.currentTarget);
+  } }, "Copy");
 }
 
 async function copy(text, shown) {

@@ -85,6 +85,16 @@ function lineChart(label, windows, series, { format, shown, readout, height = 15
   return chart(label, options);
 }
 
+/** How amounts of a currency, and shares, are said on a chart. */
+const inCash = (currency) => ({ format: (cents) => short(cents / 100), shown: (cents) => (cents === null || cents === undefined ? NOTHING : `${amount(cents)}\u00a0${currency}`) });
+const IN_SHARE = { format: (share) => `${+(share * 100).toFixed(2)} %`, shown: (share) => percent(share, 2) };
+
+function graphPanel(title, about, windows, series, options) {
+  const readout = h("p", { class: "readout" });
+  return h("div", { class: "panel" }, h("div", { class: "head" }, h("h3", null, title), about && h("p", { class: "muted" }, about)), readout,
+    lineChart(`${title}: ${series.map(({ name, values }) => `${name} ${options.shown(values.at(-1))}`).join(", ")} in the last window`, windows, series, { ...options, readout }));
+}
+
 const isPower = (tick) => Number.isInteger(Math.log10(tick));
 
 /** How many sellers have which score, from 0 to 100. */

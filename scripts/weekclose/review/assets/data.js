@@ -3,11 +3,12 @@
 async function unpack(text) {
   const stream = new Blob([bytesOf(text)]).stream().pipeThrough(new DecompressionStream("gzip"));
   const data = JSON.parse(await new Response(stream).text());
-  for (const name of ["sellers", "exceptions", "lines", "history", "payouts", "executions", "events", "ledger"]) {
-    data[name] = opened(data[name]);
+  for (const [name, part] of Object.entries(data)) {
+    if (!part?.columns) continue;
+    data[name] = opened(part);
+    derive(data[name].columns);
   }
-  derive(data.sellers.columns);
-  if (data.lines.columns.event_at) data.lines.columns.event_at = added(data.lines.columns.event_at);
+  if (data.lines?.columns.event_at) data.lines.columns.event_at = added(data.lines.columns.event_at);
   return data;
 }
 
@@ -23,7 +24,7 @@ function bytesOf(text) {
 function opened(part) {
   const columns = {};
   let length = 0;
-  for (const [name, column] of Object.entries(part?.columns || {})) {
+  for (const [name, column] of Object.entries(part.columns)) {
     columns[name] = listed(column);
     length = Math.max(length, columns[name]?.length || 0);
   }

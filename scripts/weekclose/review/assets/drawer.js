@@ -2,60 +2,15 @@
 
 const KINDS = { sale: "Sale", refund: "Refund", dispute_opened: "Dispute opened", dispute_closed: "Dispute closed", adjustment: "Adjustment" };
 
-function drawerOf(data) {
-  const dialog = byId("drawer");
-  let list = null;
-  let came = null;
-  dialog.addEventListener("click", (event) => event.target === dialog && dialog.close());
-  dialog.addEventListener("close", () => {
-    document.documentElement.classList.remove("still");
-    if (came?.isConnected) came.focus({ preventScroll: true });
-  });
-  dialog.addEventListener("keydown", (event) => event.key === "Tab" && stayInside(dialog, event));
-  function show(row) {
-    fill(dialog, sellerSheet(data, row, { list, go: show, close: () => dialog.close() }));
-    dialog.scrollTop = 0;
-    byId("drawer-name").focus({ preventScroll: true });
-  }
-  return (row, rows) => {
-    list = rows ? Array.from(rows) : null;
-    if (!dialog.open) {
-      came = document.activeElement;
-      dialog.showModal();
-      document.documentElement.classList.add("still");
-    }
-    show(row);
-  };
-}
-
-function stayInside(dialog, event) {
-  const stops = [...dialog.querySelectorAll("button:not(:disabled), [tabindex='0'], summary, a[href]")].filter((element) => element.getClientRects().length);
-  const [first, last] = [stops[0], stops.at(-1)];
-  const isOut = !stops.includes(document.activeElement);
-  if (event.shiftKey && (document.activeElement === first || isOut)) {
-    event.preventDefault();
-    last.focus();
-  } else if (!event.shiftKey && document.activeElement === last) {
-    event.preventDefault();
-    first.focus();
-  }
-}
-
-function sellerSheet(data, row, { list, go, close }) {
+function sellerSheet(data, row, walk) {
+  const { go } = walk;
   const seller = (name) => data.sellers.columns[name]?.[row] ?? null;
   const currency = seller("currency");
-  const position = list ? list.indexOf(row) : -1;
-  const step = (by, label) => {
-    const next = position < 0 ? undefined : list[position + by];
-    return h("button", { type: "button", disabled: next === undefined, "aria-label": `${label} seller of the list`, click: () => go(next) }, label);
-  };
   const others = (data.rowsOf(seller("seller_id")) || []).filter((other) => other !== row);
   return [
-    h("div", { class: "sheet-head" },
-      h("div", { class: "who" }, h("h2", { id: "drawer-name", tabindex: "-1" }, named(seller("name") || seller("seller_id"), 80)),
-        h("p", { class: "muted" }, named(seller("seller_id"), 60), [seller("region"), seller("rail"), `window of ${day(data.page.window, { year: true })}`].filter(Boolean).map((text) => ` · ${tidy(text, 40)}`))),
-      badge(seller("status")),
-      h("div", { class: "walk" }, list && list.length > 1 && [step(-1, "Previous"), step(1, "Next")], h("button", { type: "button", id: "close-drawer", click: close }, "Close"))),
+    sheetHead(named(seller("name") || seller("seller_id"), 80),
+      [named(seller("seller_id"), 60), [seller("region"), seller("rail"), `window of ${day(data.page.window, { year: true })}`].filter(Boolean).map((text) => ` · ${tidy(text, 40)}`)],
+      badge(seller("status")), row, "seller", walk),
     h("div", { class: "sheet" },
       reasonsOf(seller),
       whyTheNet(seller, currency),
@@ -70,10 +25,8 @@ function sellerSheet(data, row, { list, go, close }) {
   ];
 }
 
-/** An id is somebody else's text: quoted, a shell takes it for nothing but itself. */
 function commandFor({ page }, command, id) {
-  const quoted = /^[\w.,:@%+-]+$/.test(id) && !id.startsWith("-") ? id : `'${id.replaceAll("'", "'\\''")}'`;
-  return command.replace("{window}", () => page.window).replace("{seller}", () => tidy(quoted, 400));
+  return command.replace("{window}", () => page.window).replace("{seller}", () => tidy(quoted(id), 400));
 }
 
 function reasonsOf(seller) {

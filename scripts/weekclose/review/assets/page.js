@@ -10,12 +10,7 @@ function header(data, state, repaint) {
     batch?.content_digest && h("code", { class: "badge plain", title: `Content digest ${batch.content_digest}` }, batch.content_digest.slice(0, 12)));
   const weeks = page.weeks?.length > 0 && h("select", { "aria-label": "Another week", change: ({ target }) => { if (target.value) location.href = target.value; } },
     page.window ? null : h("option", { value: "" }, "Past weeks"), page.weeks.map(({ window, href, state: was }) => h("option", { value: href, selected: window === page.window }, `${day(window, { year: true })}, ${words(was)}`)));
-  const switcher = currencies.length > 1 && h("div", { class: "switch", role: "group", "aria-label": "Currency of figures and trends" }, currencies.map(({ code }) =>
-    h("button", { type: "button", "aria-pressed": String(code === state.currency), click: (event) => {
-      state.currency = code;
-      event.currentTarget.parentElement.querySelectorAll("button").forEach((button) => button.setAttribute("aria-pressed", String(button === event.currentTarget)));
-      repaint();
-    } }, code)));
+  const switcher = currencySwitch(currencies.map(({ code }) => code), state, repaint);
   const latest = page.is_latest === false && page.links?.index && h("a", { href: page.links.index }, "To the latest week");
   fill(byId("tools"), latest, switcher, weeks, h("button", { type: "button", click: () => print() }, "Print"));
 }
@@ -23,23 +18,7 @@ function header(data, state, repaint) {
 function navigation(data, ids) {
   const failing = data.checks.filter(({ status }) => status === "fail").length;
   const names = { verdict: ["Summary"], exceptions: ["Exceptions", count(data.exceptions.length)], adjustments: ["Adjustments", data.adjustments.wishes.length ? count(data.adjustments.wishes.length) : null], checks: ["Checks", failing ? String(failing) : null], rails: ["Rails"], trends: ["Trends"], sellers: ["Sellers", count(data.sellers.length)], approve: ["Approve", "", "approve-tally"] };
-  const links = Object.entries(names).filter(([id]) => ids.includes(id)).map(([id, [name, tally, tallyId]]) =>
-    h("a", { href: `#${id}` }, name, tally !== null && tally !== undefined && h("span", { class: `tally ${id === "checks" ? "bad" : ""}`, id: tallyId }, tally)));
-  fill(byId("parts"), links);
-  const seen = new IntersectionObserver((entries) => {
-    for (const { isIntersecting, target } of entries) {
-      if (isIntersecting) links.forEach((link) => (link.hash === `#${target.id}` ? link.setAttribute("aria-current", "true") : link.removeAttribute("aria-current")));
-    }
-  }, { rootMargin: "-20% 0px -70% 0px" });
-  links.forEach((link) => seen.observe(byId(link.hash.slice(1))));
-}
-
-function foot({ page }) {
-  const { run, links } = page;
-  fill(byId("foot"),
-    links?.models && h("a", { href: links.models }, "Models and columns"), links?.lineage && h("a", { href: links.lineage }, "Lineage"),
-    run && h("span", null, `Run ${tidy(run.run_id, 40)} by ${tidy(run.actor, 40)}`), run?.dbt && h("span", null, `dbt ${run.dbt.version}`),
-    h("span", null, `Page written ${instant(page.generated_at)}`), h("span", null, "weekclose"));
+  partLinks(Object.entries(names).filter(([id]) => ids.includes(id)).map(([id, [name, tally, tallyId]]) => ({ id, name, tally, tallyId, isBad: id === "checks" })));
 }
 
 function indexSellers(data) {
@@ -55,29 +34,10 @@ function indexSellers(data) {
   data.rowOf = (id, code) => data.rowsOf(id)?.find((row) => currency[row] === code);
 }
 
-function keyboard(search) {
-  document.addEventListener("keydown", (event) => {
-    const isTyping = /^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName);
-    if (event.key === "/" && !isTyping && !event.ctrlKey && !event.metaKey && search && !document.querySelector("dialog[open]")) {
-      event.preventDefault();
-      search.scrollIntoView({ block: "center" });
-      search.focus({ preventScroll: true });
-    }
-    if (event.key === "Escape" && event.target === search) {
-      if (search.value) {
-        search.value = "";
-        search.dispatchEvent(new Event("input"));
-      } else {
-        search.blur();
-      }
-    }
-  });
-}
-
 function review(data) {
   indexSellers(data);
   const state = { currency: data.currencies[0]?.code };
-  const open = drawerOf(data);
+  const open = drawerOf((row, walk) => sellerSheet(data, row, walk));
   const content = byId("content");
   fill(byId("verdict-more"), verdictFacts(data));
   const isEmpty = data.page.kind === "empty";
@@ -100,14 +60,8 @@ function review(data) {
   fill(content, ...(isEmpty
     ? [emptyPart(data), checksPart(data, open), data.reserve_calendar.length > 0 && part("trends", "What comes next", null, calendarPanel(data))]
     : [data.batch?.state && submission(data, () => sellers.showUnpaid()), made.figures, made.statement, exceptionsPart(data, open), adjustmentsPart(data, open), checksPart(data, open), railsPart(data), made.trends, sellers.section, approvePart(data)]));
-  byId("loading").remove();
-  content.hidden = false;
-  sellers?.start?.();
+  ready(data, sellers ? [sellers] : []);
   navigation(data, ["verdict", ...[...content.children].map(({ id }) => id)]);
-  foot(data);
-  keyboard(sellers?.search);
-  watchCharts();
-  document.documentElement.dataset.ready = "yes";
 }
 
 function emptyPart({ page, verdict }) {
@@ -116,9 +70,4 @@ function emptyPart({ page, verdict }) {
     : "Money is held until a window's reserve has closed; then the Sunday run freezes it and this page shows what is payable.", verdict.command ? null : "weekclose sunday")));
 }
 
-unpack(byId("data").textContent).then(review).catch((problem) => {
-  byId("loading")?.remove();
-  byId("trouble").hidden = false;
-  byId("trouble").textContent = `This page could not be shown (${problem.message}). Write it anew with weekclose review, or use weekclose status.`;
-  throw problem;
-});
+begin(review);

@@ -2,18 +2,6 @@
 
 const UNPAID = ["ready", "submitted", "failed", "returned", "awaiting_reconciliation", "blocked"];
 
-function part(id, title, about, ...children) {
-  return h("section", { id, class: "part", "aria-labelledby": `${id}-title` },
-    h("div", { class: "head" }, h("h2", { id: `${id}-title` }, title), about && h("p", { class: "muted" }, about)),
-    children);
-}
-
-function panel(title, about, ...children) {
-  return h("div", { class: "panel" },
-    title && h("div", { class: "head" }, h("h3", null, title), about && h("p", { class: "muted" }, about)),
-    children);
-}
-
 // -- 1. verdict ---------------------------------------------------------------------------------------
 
 function verdictFacts({ page, batch, sources, verdict, checks }) {
@@ -404,20 +392,13 @@ function railsPart({ rails, page, currencies }) {
 
 function trendsPart(data, currency, open) {
   const trend = data.trends[currency];
-  const cash = (cents) => `${amount(cents)}\u00a0${currency}`;
-  const graph = (title, about, series, options) => {
-    const readout = h("p", { class: "readout" });
-    return h("div", { class: "panel" }, h("div", { class: "head" }, h("h3", null, title), about && h("p", { class: "muted" }, about)), readout,
-      lineChart(`${title}: ${series.map(({ name, values }) => `${name} ${options.shown(values.at(-1))}`).join(", ")} in the last window`, trend.windows, series, { ...options, readout }));
-  };
-  const inCash = { format: (cents) => short(cents / 100), shown: (cents) => (cents === null || cents === undefined ? NOTHING : cash(cents)) };
-  const inShare = { format: (share) => `${+(share * 100).toFixed(2)} %`, shown: (share) => percent(share, 2) };
+  const graph = (title, about, series, options) => graphPanel(title, about, trend.windows, series, options);
   const sketches = !trend || trend.windows.length < 2
     ? [h("div", { class: "panel" }, empty("One window makes no trend: there is more to see next week."))]
     : [
-      graph("Gross and net", "Net is gross less fees and refunds.", [{ name: "Gross", values: trend.gross }, { name: "Net", values: trend.net }], inCash),
-      graph("Disputes", "Held back from sellers, less what came free.", [{ name: "Disputes", values: trend.disputes }], { ...inCash, bars: true }),
-      graph("Refund rate and failure rate", "Refunds of gross; failed and returned payouts of those sent.", [{ name: "Refunds", values: trend.refund_rate }, { name: "Failures", values: trend.failure_rate }], inShare),
+      graph("Gross and net", "Net is gross less fees and refunds.", [{ name: "Gross", values: trend.gross }, { name: "Net", values: trend.net }], inCash(currency)),
+      graph("Disputes", "Held back from sellers, less what came free.", [{ name: "Disputes", values: trend.disputes }], { ...inCash(currency), bars: true }),
+      graph("Refund rate and failure rate", "Refunds of gross; failed and returned payouts of those sent.", [{ name: "Refunds", values: trend.refund_rate }, { name: "Failures", values: trend.failure_rate }], IN_SHARE),
     ];
   return part("trends", "Trends", null,
     h("div", { class: "grid-2" }, sketches, healthPanel(data)),
