@@ -17,7 +17,9 @@ from weekclose.settings import project_dir
 PAGES = sorted([*project_dir().glob("*.md"), *project_dir().glob("docs/*.md")])
 FENCED = re.compile(r"^ *```[a-z]*\n(.*?)^ *```", re.MULTILINE | re.DOTALL)
 TYPED = re.compile(r"^\s*(?:\$ )?(?:[^\s:]*/)?weekclose [a-z]|\.venv/bin/weekclose ")
+MENTIONED = re.compile(r"`weekclose ([a-z][^`]*)`")
 PROOF = re.compile(r"\[`(test_\w+)`\]\(\.\./(tests/python/\w+\.py)\)")
+COMMAND: Any = typer.main.get_command(app)
 LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
 
 
@@ -39,7 +41,7 @@ def commands_in(line: str) -> Iterator[tuple[str, ...]]:
     for number, word in enumerate(words):
         if word == "weekclose" or word.endswith("bin/weekclose"):
             rest = words[number + 1 :]
-            yield tuple(itertools.takewhile(lambda each: not set(each) <= set("&|;(){}"), rest))
+            yield tuple(itertools.takewhile(lambda each: not set(each) <= set("&|;(){}<>"), rest))
 
 
 EXAMPLES = [(page.name, command) for page in PAGES for command in shown_commands(page)]
@@ -47,14 +49,35 @@ EXAMPLES = [(page.name, command) for page in PAGES for command in shown_commands
 
 @pytest.mark.parametrize(("page", "command"), EXAMPLES)
 def test_a_command_of_the_docs_exists(page: str, command: tuple[str, ...]) -> None:
+    must_exist(page, command)
+
+
+def must_exist(where: str, command: tuple[str, ...]) -> None:
     """Parsed as the command itself would, and not run."""
-    words = list(command)
-    found: Any = typer.main.get_command(app)
-    while hasattr(found, "commands"):
-        name = words.pop(0)
-        assert name in found.commands, f"{page}: {name}"
-        found = found.commands[name]
+    found, words = named(where, command)
     found.make_context(found.name, words)
+
+
+def named(where: str, command: tuple[str, ...]) -> tuple[Any, list[str]]:
+    """The command that the first words name, and the words after them."""
+    words = list(command)
+    found = COMMAND
+    # A group may be a command too, like `weekclose queue`.
+    while hasattr(found, "commands") and words and not words[0].startswith("-"):
+        name = words.pop(0)
+        assert name in found.commands, f"{where}: {name}"
+        found = found.commands[name]
+    return found, words
+
+
+def test_a_command_in_the_text_exists() -> None:
+    """There it may lack what it is about, and stand for a group of commands."""
+    mentioned = [(page.name, words) for page in PAGES for words in MENTIONED.findall(page.read_text())]
+    assert len(mentioned) > 60
+    for page, words in mentioned:
+        found, rest = named(page, tuple(words.split()))
+        options = {option for each in found.params for option in each.opts}
+        assert {word for word in rest if word.startswith("--")} <= options, f"{page}: weekclose {words}"
 
 
 def test_there_are_examples() -> None:
