@@ -113,14 +113,20 @@ def money(text: str) -> Decimal:
     return Decimal(text)
 
 
+def currency_code(text: str) -> str:
+    """A currency that a person gave. Raises UsageError for what is no code."""
+    if not CURRENCY.fullmatch(text):
+        raise UsageError(f"--currency {text!r} is no currency code: write it like USD")
+    return text
+
+
 def propose(conn: Connection[Any], proposal: Proposal, document: Document | None, actor: str) -> str:
     """Record an obligation and do what the policy says with it. Returns its number, ADJ0000001.
 
     Raises Refused for an unknown seller or payout and for what the class or the policy lacks.
     """
     require_reason(proposal.reason)
-    if not CURRENCY.fullmatch(proposal.currency):
-        raise UsageError(f"--currency {proposal.currency!r} is no currency code: write it like USD")
+    currency_code(proposal.currency)
     if proposal.adjustment_class.startswith("carry_forward") and not proposal.note.strip():
         raise UsageError(f"a {proposal.adjustment_class} needs a --note beside its reason")
     if (proposal.adjustment_class == "gross_invoice_fee") != bool((proposal.invoice or "").strip()):

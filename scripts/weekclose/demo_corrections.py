@@ -1,20 +1,21 @@
-"""What the demo's people put right: a deduction too large, wrong payments, and one that they make by hand."""
+"""What the demo's people put right: a deduction, a hold, wrong payments, and one that they make by hand."""
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any
 
 from psycopg import Connection
 
-from weekclose import adjustments, executions
+from weekclose import adjustments, executions, holds
 from weekclose.adjustments import Deviation, Proposal
 from weekclose.demo_twists import (
     APPROVES,
     BY_HAND,
     DECIDES,
     EXCEPTION,
+    HELD_BACK,
     PAID_TOO_LITTLE,
     PAID_TOO_MUCH,
     RECONCILES,
@@ -26,6 +27,7 @@ from weekclose.demo_twists import (
 from weekclose.documents import Document
 
 DEDUCTION, REDUCED = Decimal("40.00"), Decimal("15.00")
+HELD = Decimal("50.00")
 
 
 def ask_for_less(conn: Connection[Any], window: date, twists: Mapping[str, Twist]) -> None:
@@ -46,6 +48,28 @@ def ask_for_less(conn: Connection[Any], window: date, twists: Mapping[str, Twist
         less = Deviation("amount", amount=REDUCED)
         wish = adjustments.deviate(conn, number, less, "the carrier pays for five of them", DECIDES)
         adjustments.decide(conn, [wish], "approved", "the carrier has confirmed it", APPROVES)
+
+
+def hold_back(conn: Connection[Any], window: date, twists: Mapping[str, Twist]) -> None:
+    """Hold a part of what a seller is paid next, and a week later release it before its time.
+
+    Once a window: it is part of one transaction of the caller's.
+    """
+    for hold in holds.listed(conn, HELD_BACK.seller_id, "active", None, None, 1):
+        holds.end(conn, [hold.hold_number], "released", "the register has confirmed the owner", DECIDES)
+    for _, payout in picked(conn, window, twists, HELD_BACK):
+        # Later than the demo's nights, and than the clock of whoever plays them.
+        frozen_at = datetime.combine(window + timedelta(days=14), time(), UTC)
+        wanted = holds.Wanted(
+            payout.seller_id,
+            payout.currency,
+            HELD,
+            "verification",
+            "the register is asked who owns the shop",
+            payout_number=payout.payout_number,
+            release_at=max(frozen_at, datetime.now(UTC)) + timedelta(days=90),
+        )
+        holds.create(conn, wanted, DECIDES)
 
 
 def correct(conn: Connection[Any], window: date, twists: Mapping[str, Twist]) -> list[str]:

@@ -9,7 +9,8 @@ from typing import Any
 from psycopg import Connection
 
 from weekclose import decisions, submission
-from weekclose.demo_corrections import ask_for_less, correct
+from weekclose.demo_corrections import ask_for_less, correct, hold_back
+from weekclose.demo_off_cycle import run_job, schedule, to_pay
 from weekclose.demo_twists import (
     APPROVES,
     DECIDES,
@@ -19,6 +20,7 @@ from weekclose.demo_twists import (
     HELD,
     LOST_ANSWER,
     LOST_WEBHOOKS,
+    OFF_CYCLE,
     PAID_TOO_LITTLE,
     PAID_TOO_MUCH,
     RETURNED,
@@ -95,6 +97,8 @@ class Weekdays:
 
     def _wednesday(self, conn: Connection[Any], window: date, twists: Mapping[str, Twist]) -> str:
         batch_id = submission.find_batch(conn, window).batch_id
+        # While the money is at the rail, there is none to ask for.
+        run_job(conn, 2)
         if LOST_WEBHOOKS.name in twists:
             self._settle(conn, window, twists, self._standing(batch_id, "processing"), webhooks="lose")
             heard = 0
@@ -109,7 +113,21 @@ class Weekdays:
                 raise WeekcloseError(f"batch {each.batch_id}: {each.problem}")
         booked = sum(each.booked_count for each in report.asked)
         done = [f"{heard} webhooks, {booked} booked by reconcile"] if heard or booked else []
-        return ", ".join(done + correct(conn, window, twists))
+        return ", ".join(done + correct(conn, window, twists) + self._off_cycle(conn))
+
+    def _off_cycle(self, conn: Connection[Any]) -> list[str]:
+        """What is asked for between two windows is paid, and the rail says so when it is asked."""
+        run_job(conn, 3)
+        done = []
+        for number in to_pay(conn):
+            batch = submission.find_batch(conn, number)
+            if batch.state != "submitted":
+                submission.submit(conn, self._rail, number, FREEZES)
+            at_work = self._standing(batch.batch_id, "processing")
+            self._simulator.rail.settle({each.reference: "completed" for each in at_work}, webhooks="lose")
+            reconcile(conn, self._rail, number, FREEZES)
+            done.append(f"{number} paid")
+        return done
 
     def _tell(self, conn: Connection[Any], window: date, batch_id: str, twists: Mapping[str, Twist]) -> int:
         """Let the rail decide and tell us. How many webhooks it sent."""
@@ -137,7 +155,7 @@ class Weekdays:
         **how: Any,
     ) -> int:
         """Let payments end as the twists have it. How many webhooks were sent."""
-        failing = _numbers(conn, window, twists, FAILED)
+        failing = _numbers(conn, window, twists, FAILED, OFF_CYCLE)
         differing = {
             payout.payout_number: twist.difference
             for twist, payout in picked(conn, window, twists, PAID_TOO_MUCH, PAID_TOO_LITTLE)
@@ -166,6 +184,8 @@ def _monday(conn: Connection[Any], window: date, twists: Mapping[str, Twist]) ->
         if _waits_for_review(conn, window, SUSPECT):
             decisions.clear(conn, [SUSPECT], "a sale that the seller had told us of", DECIDES)
         ask_for_less(conn, window, twists)
+        hold_back(conn, window, twists)
+        schedule(conn, window, twists)
         digest = submission.find_batch(conn, window).content_digest
         decisions.approve(conn, window, digest, APPROVES)
 
@@ -179,6 +199,6 @@ def _waits_for_review(conn: Connection[Any], window: date, seller_id: str) -> bo
     return found.rowcount > 0
 
 
-def _numbers(conn: Connection[Any], window: date, twists: Mapping[str, Twist], wanted: Twist) -> list[str]:
-    """The payout that a twist is about, if the window has it."""
-    return [payout.payout_number for _, payout in picked(conn, window, twists, wanted)]
+def _numbers(conn: Connection[Any], window: date, twists: Mapping[str, Twist], *wanted: Twist) -> list[str]:
+    """The payouts that twists are about, where the window has them."""
+    return [payout.payout_number for _, payout in picked(conn, window, twists, *wanted)]

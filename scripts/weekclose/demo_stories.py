@@ -13,7 +13,10 @@ from weekclose.demo_twists import (
     BY_HAND,
     DUPLICATE,
     HELD,
+    HELD_BACK,
+    KEPT_FLOOR,
     LOST_ANSWER,
+    OFF_CYCLE,
     PAID_TOO_LITTLE,
     PAID_TOO_MUCH,
     TWISTS,
@@ -68,6 +71,31 @@ class _Adjusted:
 
 
 @dataclass(frozen=True)
+class _HeldBack:
+    """A hold: the window that it kept money in, who ended it early, and the payout that has the money."""
+
+    hold_number: str
+    amount: Decimal
+    held_in: date | None
+    ended_by: str | None
+    paid_by: str | None
+
+
+@dataclass(frozen=True)
+class _Scheduled:
+    """A schedule: how often it was tried in vain, what it asked for, and what paid that."""
+
+    schedule_number: str
+    amount: Decimal
+    status: str
+    retry_count: int
+    last_error: str
+    request_number: str | None
+    payout_number: str | None
+    payout_status: str | None
+
+
+@dataclass(frozen=True)
 class _BatchFate:
     batch_id: str
     state: str
@@ -91,6 +119,25 @@ def stories(conn: Connection[Any], windows: dict[int, date]) -> list[Story]:
                 for batch in read(conn, _BatchFate, "demo_batch_fate", window=window)
             ]
             continue
+        if twist == HELD_BACK:
+            told += [
+                Story(twist.name, hold.hold_number, _hold_told(hold))
+                for hold in read(conn, _HeldBack, "demo_hold", seller=twist.seller_id)
+            ]
+            continue
+        if twist == KEPT_FLOOR:
+            told += [
+                Story(twist.name, kept.schedule_number, _kept_told(kept))
+                for kept in read(conn, _Scheduled, "demo_schedule", seller=twist.seller_id)
+            ]
+            continue
+        if twist == OFF_CYCLE:
+            told += [
+                Story(twist.name, payout.payout_number, _scheduled_told(asked))
+                for _, payout in picked(conn, window, of_window(twist.weeks_ago), twist)
+                for asked in read(conn, _Scheduled, "demo_schedule", seller=payout.seller_id)
+            ]
+            continue
         told += [
             Story(twist.name, payout.payout_number, _told(conn, twist, fate))
             for _, payout in picked(conn, window, of_window(twist.weeks_ago), twist)
@@ -107,6 +154,27 @@ def _batch_told(twist: Twist, batch: _BatchFate) -> str:
         f"{batch.event_count} webhooks came; reconcile found {batch.paid_count} of {batch.item_count} "
         "payouts paid"
     )
+
+
+def _hold_told(hold: _HeldBack) -> str:
+    held = f"{hold.amount} held in {hold.held_in}" if hold.held_in else f"{hold.amount} held"
+    if hold.ended_by is None:
+        return held
+    return f"{held}, freed by {hold.ended_by}; " + (f"paid by {hold.paid_by}" if hold.paid_by else "not paid")
+
+
+def _kept_told(kept: _Scheduled) -> str:
+    _, _, most = kept.last_error.partition(" may have ")
+    floor = [part for part in kept.last_error.split(", ") if part.startswith("floor ")]
+    why = ", ".join([most.partition(",")[0], *floor])
+    return f"{kept.amount} asked for {kept.retry_count} times, {kept.status}: {why}"
+
+
+def _scheduled_told(asked: _Scheduled) -> str:
+    tried = f"{asked.amount} asked for by {asked.schedule_number}, in vain {asked.retry_count} times"
+    if asked.request_number is None:
+        return tried
+    return f"{tried}, then {asked.payout_status} by {asked.payout_number}"
 
 
 def _told(conn: Connection[Any], twist: Twist, fate: _Fate) -> str:

@@ -40,13 +40,16 @@ HELD = Twist("held, released", 2, 1)
 EXCEPTION = Twist("exception", 2, seller_id="sel_reduced_deduction")
 PAID_TOO_LITTLE = Twist("paid too little", 2, seller_id="sel_paid_too_little", difference=Decimal("-18.00"))
 WRONG_BENEFICIARY = Twist("wrong beneficiary", 2, seller_id="sel_wrong_beneficiary")
+HELD_BACK = Twist("hold released early", 2, seller_id="sel_held_back")
+OFF_CYCLE = Twist("paid off-cycle", 2, 2)
 FAILED = Twist("failed", 1, 1)
 RETURNED = Twist("returned", 1, 2)
 BY_HAND = Twist("paid by hand", 1, seller_id="sel_paid_by_hand")
+KEPT_FLOOR = Twist("floor kept", 0, seller_id="sel_under_floor")
 DUPLICATE = Twist("duplicate webhook", 0, 3)
 TWISTS = (
     *(LOST_WEBHOOKS, PAID_TOO_MUCH, LOST_ANSWER, HELD, EXCEPTION, PAID_TOO_LITTLE, WRONG_BENEFICIARY),
-    *(FAILED, RETURNED, BY_HAND, DUPLICATE),
+    *(HELD_BACK, OFF_CYCLE, FAILED, RETURNED, BY_HAND, KEPT_FLOOR, DUPLICATE),
 )
 # A payout has one story: these are not ranked.
 OWN_SELLERS = [twist.seller_id for twist in TWISTS if twist.seller_id]

@@ -3,8 +3,8 @@
 Days are counted from that window's first day: it runs from day 0 to day 6, its reserve to the end of day 13,
 and it is frozen on day 14, the sample's last Sunday. The window before is frozen on day 7.
 
-The last five have the sellers whom the demo pays otherwise than was promised. They are to be seen in the
-window before, as the last one has more sellers than usual already.
+The last six have the sellers whom the demo pays otherwise than was promised, or later. They are to be seen in
+the window before, as the last one has more sellers than usual already.
 """
 
 from collections.abc import Sequence
@@ -354,6 +354,17 @@ def _wrong_beneficiary(story: _Story) -> str:
     )
 
 
+def _held_back(story: _Story) -> str:
+    story.seller("Paper Trail Pens", region="APAC")
+    story.order("50.00", story.at(-12))
+    story.order("100.00", story.at(-5))
+    story.shown_on = -7
+    return (
+        f"Of the 90.00 of window {story.window_on(-7)} a hold keeps 50.00. It is released early, and window "
+        f"{story.window} pays them."
+    )
+
+
 STORIES = {
     "in_debt": _in_debt,
     "late_order": _late_order,
@@ -375,4 +386,5 @@ STORIES = {
     "paid_by_hand": _paid_by_hand,
     "paid_too_little": _paid_too_little,
     "wrong_beneficiary": _wrong_beneficiary,
+    "held_back": _held_back,
 }

@@ -19,17 +19,37 @@ import pytest
 from psycopg import Connection, sql
 
 from closed_weeks import play
-from small_week import dbt_home, warehouse, week  # noqa: F401
+from page_browser import browser, keep, show  # noqa: F401
+from small_week import dbt_home, no_week, warehouse, week  # noqa: F401
 from weekclose.database import open_connection, server
 from weekclose.migrations import migrate
 from weekclose.postgres import EmbeddedPostgres, Server
 from weekclose.settings import Settings, project_dir
+from weekclose.warehouse import Warehouse
 
 GIVEN_URL = os.environ.get("DATABASE_URL", "")
 COMMAND = Path(sys.executable).parent / "weekclose"
 
+# What takes longest begins first, so that the workers end together.
+LONGEST = ("test_reference", "test_demo", "test_corruption", "test_sunday", "test_killed")
+
 NewDatabase = Callable[[], AbstractContextManager[Server]]
 RunCommand = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What is costly to set up is set up once: a module's tests share a worker, and so do all modules that
+    read the closed weeks."""
+
+    def module(item: pytest.Item) -> str:
+        return item.path.stem
+
+    reading = {module(item) for item in items if "closed_weeks" in getattr(item, "fixturenames", ())}
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("closed_weeks" if module(item) in reading else module(item)))
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(module(item), len(places)))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -200,6 +220,16 @@ def weekclose() -> RunCommand:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def new_marts(
+    new_database: NewDatabase, first_server: Server, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[NewDatabase]:
+    """As `new_database`, with the marts over nothing: they are built once, and copied."""
+    with new_database() as template:
+        Warehouse(Settings(WEEKCLOSE_HOME=tmp_path_factory.mktemp("marts")), template).build({})
+        yield lambda: _created(first_server, template.dbname)
 
 
 @pytest.fixture(scope="session")

@@ -6,7 +6,7 @@ from decimal import Decimal
 from typing import Literal
 
 from obligations import CREDIT, DEDUCTION, HAPPENED, RECOVERY, ZERO, Adjustment, Party, Wish
-from reference import IN_TRANSIT, PAID, Books, policy_of, reversal_reasons
+from reference import IN_TRANSIT, PAID, Books, EscrowHold, policy_of, reversal_reasons
 
 # A policy of the seller's own that holds for this one deed; None: what the seeds say.
 OwnPolicy = Literal["manual", "exception"] | None
@@ -113,6 +113,22 @@ class Reverse:
     policy: OwnPolicy = None
 
 
+@dataclass(frozen=True)
+class KeepBack:
+    """A person holds money in a balance."""
+
+    seller_id: str
+    currency: str
+    amount: Decimal
+    release_at: datetime | None
+
+
+@dataclass(frozen=True)
+class EndHold:
+    number: str
+    how: Literal["released", "cancelled"]
+
+
 Deed = (
     HandOver
     | Word
@@ -126,6 +142,8 @@ Deed = (
     | Execute
     | Resolve
     | Reverse
+    | KeepBack
+    | EndHold
 )
 
 
@@ -163,6 +181,14 @@ def do(books: Books, deed: Deed) -> None:
             _resolve(books, deed)
         case Reverse():
             _reverse(books, deed)
+        case KeepBack(seller_id, currency, amount, release_at):
+            _require(seller_id in books.sellers)
+            number = f"HLD{len(books.escrow_holds) + 1:07}"
+            books.escrow_holds[number] = EscrowHold((seller_id, currency), amount, release_at)
+        case EndHold(number, how):
+            hold = books.escrow_holds[number]
+            _require(hold.status == "active")
+            books.escrow_holds[number] = replace(hold, status=how)
 
 
 def _require(is_allowed: bool) -> None:

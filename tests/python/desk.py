@@ -32,6 +32,7 @@ PEOPLE: Mapping[str, tuple[str, ...]] = {
     "anna": ("approver",),
     "rita": ("reconciler",),
     "ada": ("admin",),
+    "bill": ("billing",),
     "boris": ("operator", "approver"),
     "saul": ("operator", "reconciler"),
     "arne": ("auditor",),
@@ -45,12 +46,12 @@ BUILT = ("int_window_rows", "int_order_events", "int_adjustment_lines")
 BUILT_ROW = """
 insert into intermediate.int_window_rows (
     payout_window, seller_id, currency, gross, fees, refunds, net, disputes, adjustments, carry_in, payable,
-    carry_out, rail, destination, status, block_reasons, order_count, late_line_count, window_ends_at,
+    carry_out, rail, destination, status, block_reasons, order_count, late_line_count, held, window_ends_at,
     reserve_closes_at, as_of
 )
 values (
     %(window)s, %(seller)s, %(currency)s, %(earned)s, 0, 0, %(earned)s, %(disputed)s, %(adjusted)s,
-    %(carried)s, %(payable)s, %(left)s, 'TRC-20', %(wallet)s, %(status)s, '{}', 1, 0,
+    %(carried)s, %(payable)s, %(left)s, 'TRC-20', %(wallet)s, %(status)s, '{}', 1, 0, 0,
     %(ends)s, %(closes)s, %(closes)s
 )
 """
@@ -68,11 +69,12 @@ values (
 
 @dataclass(frozen=True)
 class Said:
-    """What a command answered. In it logins have the names of PEOPLE."""
+    """What a command answered. In it logins have the names of PEOPLE; `ledger` is what it says it booked."""
 
     code: int
     out: bytes
     err: str
+    ledger: tuple[str, ...]
 
     @property
     def json(self) -> Any:
@@ -110,7 +112,10 @@ class Desk:
         said = err.getvalue()
         for name, login in self.of.items():
             said = said.replace(login.user, name)
-        return Said(code, answer.getvalue(), said)
+        lines = said.splitlines(keepends=True)
+        booked = tuple(line.strip() for line in lines if line.startswith("ledger: "))
+        others = "".join(line for line in lines if not line.startswith("ledger: "))
+        return Said(code, answer.getvalue(), others, booked)
 
     def does(self, who: str, *arguments: object, **environment: str) -> Said:
         """As `run`, for what works."""
@@ -409,6 +414,36 @@ WRONG = {
     "an execution by hand has no proof": """
         select execution_id from payouts.executions left join payouts.proofs using (execution_id)
         where source = 'manual' and proof_id is null
+    """,
+    "the newest event of something is not its status": """
+        select entity, status, told.type
+        from (
+            select 'payout:' || payout_number as entity, 'payout.' || status as status from payouts.payouts
+            union all
+            select 'adjustment:' || adjustment_number, 'adjustment.' || status from payouts.adjustments
+            union all
+            select
+                'escrow_hold:' || hold_number,
+                'escrow_hold.' || case status when 'active' then 'created' else status end
+            from payouts.escrow_holds
+            union all
+            select 'request:' || request_number, 'request.' || coalesce(decision, 'created')
+            from payouts.payout_requests
+            union all
+            select
+                'payout_schedule:' || schedule_number,
+                'payout_schedule.' || case status
+                    when 'pending' then 'created' when 'processing' then 'triggered'
+                    when 'completed' then 'processed' else status
+                end
+            from payouts.payout_schedules
+        ) as things
+        left join lateral (
+            select type from payouts.outbox where outbox.entity = things.entity
+            order by event_id desc
+            limit 1
+        ) as told on true
+        where told.type is distinct from status
     """,
     "the marts disagree with the books": """
         select break_type, entity, expected, actual from marts.reconciliation_breaks where category = 'books'

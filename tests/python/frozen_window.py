@@ -53,7 +53,7 @@ def submitted_window(
 
 def claimed_window(conn: Connection[Any], window: date, through: str = "batch") -> int:
     """Approve a frozen window and claim its batch, with a body that is none. Returns the attempt."""
-    digest = str(one(conn, "select payouts.batch_digest(%s)", window))
+    digest = str(one(conn, "select payouts.batch_digest(payouts.paid_with(%s, null))", window))
     approve(conn, window, digest, APPROVER)
     return int(
         one(

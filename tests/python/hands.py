@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 import deeds
 from obligations import CREDIT, DEDUCTION, INVOICE
 from sample_documents import pdf
-from weekclose import adjustments, decisions, executions
+from weekclose import adjustments, decisions, executions, holds
 from weekclose.documents import Document
 from weekclose.refusals import refusals
 
@@ -34,13 +34,20 @@ class Hands:
             self._say(deed)
         elif isinstance(deed, deeds.Execute | deeds.Resolve | deeds.Reverse):
             self._do_to_payout(deed)
+        elif isinstance(deed, deeds.KeepBack):
+            self._keep_back(deed)
+        elif isinstance(deed, deeds.EndHold):
+            holds.end(self.conn, [deed.number], deed.how, "it arrived", SELECTOR)
         else:
             self._do_to_adjustment(deed)
 
     def _hand_over(self, window: date) -> None:
         """What a Tuesday's submission writes; the rail's name and bytes are none that anybody reads."""
         with self.conn.transaction(), refusals():
-            batch, digest = f"W{window}-G1", self._one("select payouts.batch_digest(%s)", window)
+            batch, digest = (
+                f"W{window}-G1",
+                self._one("select payouts.batch_digest(payouts.paid_with(%s, null))", window),
+            )
             decisions.approve(self.conn, window, digest, APPROVER)
             self._one("select payouts.claim_batch(%s, %s, 'batch', '{}', %s)", batch, digest, PROPOSER)
             self._one("select payouts.take_receipt(%s, %s, %s)", batch, f"pb {batch}", PROPOSER)
@@ -96,6 +103,23 @@ class Hands:
                 adjustments.settle(conn, number, f"came for {number}", paper, SELECTOR)
             case deeds.Cancel(number):
                 adjustments.cancel(conn, [number], "taken back", PROPOSER)
+
+    def _keep_back(self, deed: deeds.KeepBack) -> None:
+        wanted = holds.Wanted(deed.seller_id, deed.currency, deed.amount, "other", f"letter {uuid4()}")
+        if deed.release_at is None:
+            holds.create(self.conn, wanted, PROPOSER)
+            return
+        # It may be over by the clock, whatever night the weeks are at.
+        self.conn.execute(
+            "insert into payouts.escrow_holds"
+            " (seller_id, currency, amount, reason, note, release_at, held_by)"
+            " values (%s, %s, %s, %s, %s, %s, %s)",
+            (
+                *(deed.seller_id, deed.currency, deed.amount, wanted.reason, wanted.note),
+                deed.release_at,
+                PROPOSER,
+            ),
+        )
 
     def _propose(self, deed: deeds.Propose) -> None:
         proposal = adjustments.Proposal(

@@ -237,7 +237,7 @@ def history(seed: int) -> History:
     _burst_of_disputes(draft, rng.choice(sellers))
     _decisions(draft, sellers)
     _sign_of_life(draft)
-    return History(seed, is_calm, list(_steps(draft)))
+    return History(seed, is_calm, [_guaranteed(draft, seed, step) for step in _steps(draft)])
 
 
 def _as_ofs(rng: Random, terms: Terms) -> Iterator[datetime]:
@@ -363,6 +363,17 @@ def _order(draft: _Draft, seller: Seller, sellers: list[Seller]) -> None:
         _refund(draft, order, rng.choice(moments))
     for _ in range(rng.choice((0, 0, 0, 0, 1, 1, 2))):
         _dispute(draft, order, rng.choice(moments))
+
+
+def _guaranteed(draft: _Draft, seed: int, step: Step) -> Step:
+    """Some orders have a guarantee, whatever else becomes of them; its end may be that of a run."""
+    if not isinstance(step, Put) or not isinstance(step.row, Order) or step.row.captured_at is None:
+        return step
+    dice = Random(f"{seed}/2guarantee of {step.row.order_id}")
+    if dice.random() > 0.15:
+        return step
+    ends_at = dice.choice((*draft.as_ofs, draft.begins + 70 * DAY * dice.random()))
+    return Put(replace(step.row, guarantee_ends_at=ends_at))
 
 
 def _corrections(draft: _Draft, week: int, order: Order, sellers: list[Seller]) -> None:

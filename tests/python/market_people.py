@@ -12,8 +12,10 @@ from deeds import (
     Decide,
     Deed,
     Deviate,
+    EndHold,
     Execute,
     HandOver,
+    KeepBack,
     NotAllowedError,
     OwnPolicy,
     Propose,
@@ -30,6 +32,7 @@ from obligations import CREDIT, DEDUCTION, HAPPENED, INVOICE, RECOVERY, Adjustme
 from reference import Books, Payout, reversal_reasons
 
 OWN_POLICIES: tuple[OwnPolicy, ...] = (None, None, None, "exception", "manual")
+HELD_AMOUNTS = ("0.01", "40.00", "250.00", "5000.00")
 AMOUNTS = ("0.01", "5.00", "20.00", "33.33", "75.50", "150.00", "600.00", "1500.00")
 
 
@@ -118,6 +121,26 @@ def people(books: Books, salt: str, as_of: datetime) -> Iterator[Done]:
         wanted = _of_adjustment(books, books.adjustments[number], dice)
         if wanted:
             yield from attempt(books, wanted)
+    # Dice of their own: what else people do does not hang on it. With these a few seeds meet every rule.
+    yield from keepers(books, Random(f"{salt}/holds2"), as_of)
+
+
+def keepers(books: Books, dice: Random, as_of: datetime) -> Iterator[Done]:
+    """What is held and released on a day at the desks."""
+    for number, hold in sorted(books.escrow_holds.items()):
+        if dice.random() < 0.3 and hold.status == "active":
+            yield from attempt(books, EndHold(number, "released" if dice.random() < 0.7 else "cancelled"))
+    for _ in range(dice.randrange(3)):
+        # To the instant of the next run, where that is a week later.
+        until = dice.choice((None, None, as_of + timedelta(days=7), as_of + timedelta(days=8)))
+        # What has a time is noted by hand: whose it is was looked up.
+        sellers = sorted(books.sellers) if until else [*sorted(books.sellers), "nobody"]
+        currency = "USDT" if dice.random() < 0.8 else "USDC"
+        amount = Decimal(dice.choice(HELD_AMOUNTS))
+        yield from attempt(books, KeepBack(dice.choice(sellers), currency, amount, until))
+    ended = sorted(number for number, hold in books.escrow_holds.items() if hold.status != "active")
+    if ended and dice.random() < 0.3:
+        yield from attempt(books, EndHold(dice.choice(ended), "released"))
 
 
 def _other_amount(dice: Random, amount: Decimal) -> Decimal:

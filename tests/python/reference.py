@@ -49,6 +49,7 @@ class Order:
     fee_amount: Decimal
     status: str
     captured_at: datetime | None
+    guarantee_ends_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -190,6 +191,7 @@ class Row:
     late_line_count: int
     window_ends_at: datetime
     reserve_closes_at: datetime
+    held: Decimal = ZERO
     failure_reason: str | None = None
     is_frozen: bool = False
 
@@ -227,6 +229,19 @@ class Execution:
     reference: str
     name: str
     amount: Decimal
+
+
+@dataclass(frozen=True)
+class EscrowHold:
+    """Money that a person keeps in a balance, until `release_at` where there is one."""
+
+    party: Party
+    amount: Decimal
+    release_at: datetime | None
+    status: str = "active"
+
+    def is_over(self, as_of: datetime) -> bool:
+        return self.status != "active" or (self.release_at is not None and self.release_at <= as_of)
 
 
 @dataclass(frozen=True)
@@ -332,6 +347,7 @@ class Books:
     payouts: dict[RowKey, Payout] = field(default_factory=dict)
     last_frozen: date | None = None
     adjustments: dict[str, Adjustment] = field(default_factory=dict)
+    escrow_holds: dict[str, EscrowHold] = field(default_factory=dict)
     entering: list[Line] = field(default_factory=list)
     executions: dict[str, list[Execution]] = field(default_factory=dict)
     handed_over: set[date] = field(default_factory=set)
@@ -352,6 +368,7 @@ class Books:
 
     def run(self, as_of: datetime, terms: Terms, *, freeze: bool) -> Marts:
         """A Sunday: freezes what is due if asked to, and says what the marts show after it."""
+        self._release_what_is_over(as_of)
         self.entering = list(self._entering(self.first_unfrozen(terms)))
         if freeze and terms.latest_due(as_of) >= self.first_unfrozen(terms):
             self._freeze(as_of, terms)
@@ -375,6 +392,31 @@ class Books:
             },
             health=health,
         )
+
+    # What is held
+
+    def _release_what_is_over(self, as_of: datetime) -> None:
+        for number, hold in self.escrow_holds.items():
+            if hold.status == "active" and hold.is_over(as_of):
+                self.escrow_holds[number] = replace(hold, status="released")
+
+    def _held(self, party: Party, own: list[Line], due: date, as_of: datetime, terms: Terms) -> Decimal:
+        """What people hold, and what the seller has of each order whose guarantee runs."""
+        held = sum(
+            (
+                hold.amount
+                for hold in self.escrow_holds.values()
+                if hold.party == party and not hold.is_over(as_of)
+            ),
+            ZERO,
+        )
+        of_orders: dict[str, Decimal] = {}
+        for line in own:
+            order = self._order(line.order_id, as_of) if line.order_id else None
+            runs = order and order.guarantee_ends_at and order.guarantee_ends_at > as_of
+            if line.order_id and runs and terms.settlement_start <= line.payout_window <= due:
+                of_orders[line.order_id] = of_orders.get(line.order_id, ZERO) + line.cash
+        return held + sum((cash for cash in of_orders.values() if cash > 0), ZERO)
 
     # Lines
 
@@ -593,6 +635,7 @@ class Books:
                 continue
             row = replace(bare, carry_in=carry_in, carry_out=balance)
             if window == due:
+                row = replace(row, held=self._held((seller_id, currency), own, due, as_of, terms))
                 row = self._pay(row, health.get(seller_id), as_of, terms)
                 balance = row.carry_out + (row.payable if row.status == "blocked" else ZERO)
             yield row
@@ -655,7 +698,7 @@ class Books:
     def _pay(self, row: Row, health: Health | None, as_of: datetime, terms: Terms) -> Row:
         seller = self.sellers[row.key.seller_id]
         minimum_balance, minimum_payout = floors()[seller.seller_type]
-        payable = max(ZERO, row.carry_out - minimum_balance)
+        payable = max(ZERO, row.carry_out - minimum_balance - row.held)
         if payable == 0 or payable < minimum_payout:
             return row
         reasons = tuple(sorted(self._block_reasons(row, seller, health, as_of, terms)))

@@ -121,7 +121,7 @@ def rejected(conn: Connection[Any]) -> None:
 def rejected_and_sent_again(conn: Connection[Any]) -> None:
     """The rail has refused the first generation, and has the second one."""
     rejected(conn)
-    digest = one(conn, "select payouts.batch_digest(%s)", WINDOW)
+    digest = one(conn, "select payouts.batch_digest(payouts.paid_with(%s, null))", WINDOW)
     conn.execute("select payouts.approve(%s, %s, 'anna')", (WINDOW, digest))
     conn.execute("select payouts.claim_batch(%s, %s, 'batch', '{}', %s)", (NEXT_BATCH, digest, OPERATOR))
     conn.execute("select payouts.take_receipt(%s, 'pb_2', %s)", (NEXT_BATCH, OPERATOR))
@@ -358,7 +358,7 @@ def test_status_names_the_next_step_of_a_batch(
 ) -> None:
     monkeypatch.setenv("WEEKCLOSE_RAIL_MAX_PROCESSING_SECONDS", "")
     rejected(books)
-    digest = one(books, "select payouts.batch_digest(%s)", WINDOW)
+    digest = one(books, "select payouts.batch_digest(payouts.paid_with(%s, null))", WINDOW)
     approve = f"weekclose approve 2026-11-01 --digest {digest}, by another person"
     refusal = (
         f"the rail refused batch {BATCH} because of {FIRST} (destination_refused: one of them is on a list)"

@@ -161,6 +161,8 @@ BETWEEN_THE_NIGHTS = """
     insert into payouts.holds (seller_id, payout_window, reason, held_by)
     values ('disputed', '2026-11-22', 'odd', 'mona');
     insert into payouts.clearances (seller_id, reason, cleared_by) values ('disputed', 'known', 'mona');
+    insert into payouts.escrow_holds (seller_id, currency, amount, reason, note, held_by)
+    values ('paid', 'CHF', 1, 'other', 'odd', 'mona');
     insert into raw.rejected_rows (load_id, table_name, file_name, line_number, reason, content)
     values (gen_random_uuid(), 'orders', 'orders.csv', 2, 'gross_amount is negative', '...');
 """
@@ -244,11 +246,37 @@ PUT_RIGHT = """
     select payouts.settle_adjustment(adjustment_number, 'BANK-2', pg_temp.document('it came'), 'olga')
     from payouts.adjustments
     where class not like 'carry_forward%' and amount > 12;
+
+    -- Of what came back, 40 and 7 leave before the next freeze, or could; what is rejected stays.
+    select payouts.create_schedule(
+        'retried', 'USD', 40, 'milestone_reached', null, '2026-11-20Z', 'so', 'mona'
+    );
+    select payouts.run_schedules('2026-11-20Z', 'nina');
+    select payouts.request_payout('retried', 'USD', amount, 'odd', 'mona')
+    from (values (7), (8), (9)) as wishes (amount);
+    select payouts.approve_request(request_number, 'anna') from payouts.payout_requests where amount <> 9;
+    select payouts.reject_request(request_number, 'no', 'olga') from payouts.payout_requests where amount = 8;
+    select payouts.claim_batch('REQ0000001-G1', content_digest, 'batch', 'third', 'olga')
+    from payouts.batches where batch_id = 'REQ0000001-G1';
+    select payouts.take_receipt('REQ0000001-G1', 'receipt 2', 'olga');
+    select payouts.confirm('REQ0000001-G1', clock_timestamp(), jsonb_build_array(jsonb_build_object(
+        'reference', payout_number, 'status', 'completed', 'final', true, 'amount', amount,
+        'external_reference', 'TX-request'
+    )), 'olga')
+    from payouts.payouts where request_number = 'REQ0000001';
+    select payouts.create_schedule('retried', 'USD', 1000, 'manual', null, null, note, 'mona')
+    from (values ('tried'), ('failed'), ('cancelled')) as schedules (note);
+    select payouts.trigger_schedule(schedule_number, 'nina')
+    from payouts.payout_schedules cross join generate_series(1, case note when 'failed' then 3 else 1 end)
+    where note in ('tried', 'failed');
+    select payouts.cancel_schedule(schedule_number, 'no', 'nina')
+    from payouts.payout_schedules where note = 'cancelled';
 """
 
 # And of the second freeze: a frozen line's raw row has changed, a dispute has left a debt that was paid back,
 # and somebody has to decide about a seller's money.
 PUT_RIGHT_LATER = """
+    select payouts.gather_notifications('{stdout}', '{reader}');
     select payouts.propose_from('sale:paid 1', 'restated', 'as the feed says', null, 'mona');
     select payouts.propose_from(
         'dispute_opened:clawed', 'lost', 'he pays', pg_temp.document('a debt'), 'mona'
@@ -282,7 +310,7 @@ class Market:
 
 @pytest.fixture(scope="module")
 def market(module_database: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Market]:
-    home, anew = tmp_path_factory.mktemp("home"), tmp_path_factory.mktemp("anew")
+    home = tmp_path_factory.mktemp("home")
     warehouse = Warehouse(Settings(WEEKCLOSE_HOME=home), module_database)
     with open_connection(module_database) as conn:
         conn.execute(MARKETPLACE.encode())
@@ -291,10 +319,10 @@ def market(module_database: Server, tmp_path_factory: pytest.TempPathFactory) ->
         conn.execute(PUT_RIGHT.encode())
         _sunday(module_database, warehouse, SECOND_NIGHT, "frozen")
         conn.execute(PUT_RIGHT_LATER.encode())
-        refresher = Warehouse(Settings(WEEKCLOSE_HOME=anew), module_database)
-        _sunday(module_database, refresher, THIRD_NIGHT, "not_frozen", may_freeze=False, full_refresh=True)
+        _sunday(module_database, warehouse, THIRD_NIGHT, "not_frozen", may_freeze=False, full_refresh=True)
+        anew = _compiled_tests(home)
         _sunday(module_database, warehouse, THIRD_NIGHT, "not_frozen", may_freeze=False)
-        yield Market(conn, _compiled_tests(home), _compiled_tests(anew))
+        yield Market(conn, _compiled_tests(home), anew)
 
 
 def _sunday(where: Server, warehouse: Warehouse, night: datetime, outcome: str, **options: Any) -> None:
@@ -461,6 +489,10 @@ CORRUPTIONS: dict[str, list[Corruption]] = {
         _without("window_rows_net", ROWS, f"update {ROWS} set net = net + 1, carry_out = carry_out + 1"),
         _without("frozen_rows_roll", FROZEN_ROWS, f"update {FROZEN_ROWS} set carry_in = carry_in + 1"),
     ],
+    "assert_held_is_what_holds_keep": [
+        Corruption("update intermediate.int_window_rows set held = held + 1 where status != 'pending'"),
+        _frozen("update payouts.frozen_rows set held = carry_out + 1 where payable > 0"),
+    ],
     "assert_history_moves_no_cash": [
         _wrong_view("marts.settlement_windows", "'before_start'::text", "'carried_forward'::text"),
     ],
@@ -478,6 +510,17 @@ CORRUPTIONS: dict[str, list[Corruption]] = {
         Corruption("update payouts.account_balances set balance = balance + 0.01 where seller_id = 'busy'"),
         Corruption(f"delete from {ROWS} where seller_id = 'small'"),
         _unbooked("ready", "submitted"),
+    ],
+    "assert_the_queue_is_what_is_not_finished": [
+        _wrong_view("intermediate.int_queue_items", "'submitted'::text", "'lost'::text"),
+        _wrong_view("intermediate.int_queue_items", "later.payout_window >", "later.payout_window ="),
+        _wrong_view(
+            "intermediate.int_queue_items",
+            "payouts.amount,",
+            "(payouts.amount + 1)::numeric(18, 2) as amount,",
+        ),
+        _wrong_view("intermediate.int_queue_blocks", "'currency_mismatch'::text", "'another'::text"),
+        _wrong_view("marts.ops_summary", "'attention'::text", "'readiness'::text"),
     ],
     "assert_the_ledger_owes_what_rows_left": [
         Corruption("update payouts.account_balances set balance = balance + 0.01 where seller_id = 'busy'"),
@@ -833,8 +876,50 @@ CORRUPTIONS: dict[str, list[Corruption]] = {
         Corruption("update intermediate.int_seller_scores set disputes_count = disputes_count + 1"),
         Corruption("delete from intermediate.int_seller_scores where seller_id = 'disputed'"),
     ],
+    "assert_requests_keep_the_floor": [
+        Corruption("delete from payouts.payouts where request_number = 'REQ0000002'", RestrictViolation),
+        Corruption(
+            "update payouts.payout_requests set decision = 'rejected', decision_reason = 'odd'"
+            " where request_number = 'REQ0000002'"
+        ),
+        Corruption(
+            "update payouts.payouts set status = 'ready', block_reasons = '{}'"
+            " where request_number = 'REQ0000003'"
+        ),
+        Corruption(
+            "update payouts.payouts set amount = amount - 1 where request_number = 'REQ0000002'",
+            RestrictViolation,
+        ),
+        Corruption(
+            "update payouts.payout_requests set available = 1000 where decision = 'approved'",
+            RestrictViolation,
+        ),
+        Corruption(
+            "update payouts.payout_schedules set status = 'completed', next_try_at = null,"
+            " ended_by = 'nina', ended_at = now() where status = 'processing'"
+        ),
+        Corruption(
+            "update payouts.payout_schedules set amount = 41 where status = 'completed'", RestrictViolation
+        ),
+        Corruption(
+            "update payouts.payout_schedules set seller_id = 'paid' where status = 'completed'",
+            RestrictViolation,
+        ),
+    ],
     "assert_window_summary_adds_up": [
         _wrong_view("marts.window_summary", "count(*)", "count(payout_number)"),
+    ],
+    "assert_reports_add_up": [
+        _unbooked("paid", "returned"),
+        _wrong_view("marts.payment_success", "sum(judged.amount)", "max(judged.amount)"),
+        _frozen("update payouts.frozen_lines set fees = fees + 0.01 where kind = 'sale'"),
+        _frozen("update payouts.ledger_entries set amount = amount + 0.01 where account = 'platform_fees'"),
+        Corruption(
+            "update payouts.adjustments set applied_amount = applied_amount - 0.01"
+            " where class = 'gross_invoice_fee' and status = 'applied'",
+            RestrictViolation,
+        ),
+        _wrong_view("marts.chargeback_losses", "sum((clawed_back - owed))", "sum(owed)"),
     ],
     "assert_each_region_has_one_default_rail": [
         Corruption("update seeds.region_rails set is_default = true"),
@@ -1061,6 +1146,54 @@ CHECKS = {
     "frozen_windows_digest_is_sha256": "update payouts.frozen_windows set content_digest = 'abc'",
     "holds_release": "update payouts.holds set released_by = 'mona'",
     "holds_say_why": "update payouts.holds set reason = ''",
+    "payout_requests_amount_is_positive": "update payouts.payout_requests set amount = 0",
+    "payout_requests_currency_is_a_code": "update payouts.payout_requests set currency = 'usd'",
+    "payout_requests_decision_has_a_name": (
+        "update payouts.payout_requests set decided_at = null where decision = 'approved'"
+    ),
+    "payout_requests_decision_is_known": (
+        "update payouts.payout_requests set decision = 'perhaps' where decision = 'approved'"
+    ),
+    "payout_requests_need_another_person": (
+        "update payouts.payout_requests set decided_by = requested_by where decision = 'approved'"
+    ),
+    "payout_requests_respect_the_floor": (
+        "update payouts.payout_requests set available = amount - 0.01 where decision = 'approved'"
+    ),
+    "payout_requests_say_why": "update payouts.payout_requests set reason = ''",
+    "payout_schedules_amount_is_positive": "update payouts.payout_schedules set amount = 0",
+    "payout_schedules_begin_with_a_name": (
+        "update payouts.payout_schedules set triggered_by = null where triggered_at is not null"
+    ),
+    "payout_schedules_currency_is_a_code": "update payouts.payout_schedules set currency = 'usd'",
+    "payout_schedules_end_with_a_name": (
+        "update payouts.payout_schedules set ended_by = null where status = 'completed'"
+    ),
+    "payout_schedules_follow_a_guarantee": (
+        "update payouts.payout_schedules set order_id = 'odd' where trigger_event = 'manual'"
+    ),
+    "payout_schedules_say_why": "update payouts.payout_schedules set note = ''",
+    "payout_schedules_status_is_known": (
+        "update payouts.payout_schedules set status = 'odd' where status = 'completed'"
+    ),
+    "payout_schedules_tries": "update payouts.payout_schedules set retry_count = 4 where status = 'failed'",
+    "payout_schedules_trigger_is_known": (
+        "update payouts.payout_schedules set trigger_event = 'odd' where trigger_event = 'manual'"
+    ),
+    "escrow_holds_amount_is_positive": "update payouts.escrow_holds set amount = 0",
+    "escrow_holds_currency_is_a_code": "update payouts.escrow_holds set currency = 'usd'",
+    "escrow_holds_reason_is_known": "update payouts.escrow_holds set reason = 'odd'",
+    "audit_log_context_is_whole": "update payouts.audit_log set metadata = null",
+    "escrow_holds_say_why": "update payouts.escrow_holds set note = ''",
+    "escrow_holds_refer_to_one_thing": (
+        "update payouts.escrow_holds set order_id = 'o', payout_number = 'JPO0000001'"
+    ),
+    "escrow_holds_status_is_known": (
+        "update payouts.escrow_holds"
+        " set status = 'lost', ended_by = 'mona', ended_at = now(), ended_because = 'odd'"
+    ),
+    "escrow_holds_end_with_a_name": "update payouts.escrow_holds set status = 'released'",
+    "frozen_rows_hold_money": "update payouts.frozen_rows set held = -1",
     "ledger_entries_account_is_known": "update payouts.ledger_entries set account = 'petty_cash'",
     "ledger_entries_move_money": "update payouts.ledger_entries set amount = 0",
     "ledger_entries_obligations_are_of_an_adjustment": (
@@ -1080,6 +1213,13 @@ CHECKS = {
     "second_factor_rule_is_one_row": (
         "insert into payouts.second_factor_rule (only_row, for_everybody) values (false, true)"
     ),
+    "notifications_channel_is_known": "update payouts.notifications set channel = 'pigeon'",
+    "notifications_delivery_is_whole": "update payouts.notifications set delivered_at = now()",
+    "notifications_through_the_outbox_are_events": (
+        "update payouts.notifications set channel = 'outbox', event_id = null"
+    ),
+    "outbox_delivery_is_whole": "update payouts.outbox set next_try_at = now()",
+    "outbox_type_is_of_its_entity": "update payouts.outbox set type = 'payout_schedule.' || type",
     "second_factors_presented_is_counted": "update payouts.second_factors set tries = 0",
     "second_factors_presented_whole": "update payouts.second_factors set presented_at = null",
     "second_factors_secret_is_a_key": r"update payouts.second_factors set secret = '\x00'",
@@ -1152,7 +1292,7 @@ KEYS = {
     "batches_one_live": """
         insert into payouts.batches (batch_id, payout_window, generation, content_digest)
         select 'other', payout_window, generation + 1, content_digest from payouts.batches
-        where state = 'frozen'
+        where state = 'frozen' and request_number is null
     """,
     "exceptions_one_open": """
         insert into payouts.exceptions (adjustment_number, deviation, reason, requested_by)
@@ -1180,6 +1320,22 @@ KEYS = {
     "ledger_transactions_one_effect": """
         insert into payouts.ledger_transactions (kind, reference)
         select kind, reference from payouts.ledger_transactions
+    """,
+    "notifications_once": """
+        insert into payouts.notifications (about, channel, recipient, message)
+        select about, channel, recipient, message from payouts.notifications
+    """,
+    "payout_requests_one_per_schedule": """
+        insert into payouts.payout_requests
+        (seller_id, currency, amount, reason, requested_by, schedule_number)
+        select seller_id, currency, 1, 'odd', 'mona', schedule_number from payouts.payout_requests
+        where schedule_number is not null
+    """,
+    "payouts_one_per_request": """
+        insert into payouts.payouts
+        (payout_window, seller_id, currency, amount, status, block_reasons, request_number)
+        select payout_window, seller_id, currency, 1, 'blocked', '{odd}', request_number from payouts.payouts
+        where request_number is not null
     """,
     "payouts_one_per_row": """
         insert into payouts.payouts (payout_window, seller_id, currency, amount, status, block_reasons)
@@ -1227,7 +1383,8 @@ REFERENCES = {
     """,
     "batch_items_batch_id_fkey": """
         insert into payouts.batch_items (batch_id, payout_number, seller_id, currency)
-        select 'none', payout_number, seller_id, currency from payouts.payouts where status = 'ready'
+        select 'none', payout_number, seller_id, currency from payouts.payouts
+        where status = 'ready' and request_number is null
     """,
     "batch_items_payout_number_fkey": """
         insert into payouts.batch_items (batch_id, payout_number, seller_id, currency)
@@ -1236,12 +1393,21 @@ REFERENCES = {
     "batches_payout_window_fkey": """
         insert into payouts.batches (batch_id, payout_window, content_digest) values ('x', '1999-01-03', 'x')
     """,
+    "batches_request_number_fkey": """
+        insert into payouts.batches (batch_id, payout_window, request_number, content_digest)
+        values ('x', '2026-11-01', 'none', 'x')
+    """,
     "event_outcomes_event_id_fkey": "insert into payouts.event_outcomes (event_id) values (0)",
     "exceptions_adjustment_number_fkey": """
         insert into payouts.exceptions (adjustment_number, deviation, reason, requested_by)
         values ('none', 'skip', 'odd', 'mona')
     """,
     "executions_batch_id_fkey": _executed("'JPO0000001'", "'rail', null, 'none', now()"),
+    "escrow_holds_payout_number_fkey": """
+        insert into payouts.escrow_holds
+        (seller_id, currency, amount, reason, note, held_by, payout_number)
+        values ('paid', 'CHF', 1, 'other', 'odd', 'mona', 'none')
+    """,
     "executions_corrects_fkey": """
         insert into payouts.executions
         (payout_number, rail, external_reference, amount, executed_at, source, corrects, noted_by)
@@ -1283,6 +1449,18 @@ REFERENCES = {
         insert into payouts.payout_coverage select payout_number, '1999-01-03' from payouts.payouts;
         set constraints all immediate
     """,
+    "payout_requests_schedule_number_fkey": """
+        insert into payouts.payout_requests
+        (seller_id, currency, amount, reason, requested_by, schedule_number)
+        values ('paid', 'USD', 1, 'odd', 'mona', 'none')
+    """,
+    "payouts_request_number_fkey": """
+        alter table payouts.payouts disable trigger payouts_go_their_way;
+        insert into payouts.payouts (
+            payout_window, seller_id, currency, amount, status, block_reasons, request_number
+        )
+        values ('2026-11-01', 'busy', 'USD', 1, 'blocked', '{odd}', 'none')
+    """,
     "payouts_belong_to_a_row": """
         insert into payouts.payouts (payout_window, seller_id, currency, amount, status, block_reasons)
         values ('1999-01-03', 'busy', 'USD', 1, 'blocked', '{odd}')
@@ -1301,6 +1479,10 @@ REFERENCES = {
     "resolutions_adjustment_number_fkey": _resolved("'JPO0000001'", "'none'", "null"),
     "resolutions_document_fkey": _resolved("'JPO0000001'", "null", "'none'"),
     "resolutions_payout_number_fkey": _resolved("'none'", "null", "null"),
+    "notifications_event_id_fkey": """
+        insert into payouts.notifications (about, event_id, channel, recipient, message)
+        values ('event:0', 0, 'stdout', 'reader', 'odd')
+    """,
     "reversals_adjustment_number_fkey": _reversed("'JPO0000001'", "'none'", "null"),
     "reversals_evidence_fkey": _reversed("'JPO0000001'", "'ADJ0000001'", "'none'"),
     "reversals_payout_number_fkey": _reversed("'none'", "'ADJ0000001'", "null"),
@@ -1428,6 +1610,16 @@ TRIGGERS = {
     "event_outcomes_are_decided_once": [
         ("update payouts.event_outcomes set decided_at = now()", "23001"),
     ],
+    "escrow_holds_are_never_removed": _never_removed("escrow_holds"),
+    "escrow_holds_end_once": [
+        ("update payouts.escrow_holds set amount = 2", "23001"),
+        (
+            "insert into payouts.escrow_holds (seller_id, currency, amount, reason, note, held_by, status,"
+            " ended_by, ended_at, ended_because) values ('paid', 'CHF', 1, 'other', 'odd', 'mona',"
+            " 'released', 'mona', now(), 'odd')",
+            "23001",
+        ),
+    ],
     "event_outcomes_are_never_removed": _never_removed("event_outcomes"),
     "exceptions_are_decided_once": [
         ("update payouts.exceptions set decision = 'rejected' where decision = 'approved'", "23001"),
@@ -1507,6 +1699,45 @@ TRIGGERS = {
             "23514",
         )
     ],
+    "payout_requests_are_decided": [
+        *(
+            (f"update payouts.payout_requests set {change}", "23001")
+            for change in (
+                "amount = amount - 1",
+                "requested_by = 'other'",
+                "decision_reason = 'other' where decision = 'rejected'",
+                "decided_by = 'other' where decision = 'approved'",
+                "decision = null, decided_by = null, decided_at = null where decision = 'approved'",
+            )
+        ),
+        (
+            "insert into payouts.payout_requests (seller_id, currency, amount, reason, requested_by,"
+            " decision, decided_by, decided_at, available)"
+            " values ('paid', 'USD', 1, 'odd', 'mona', 'approved', 'anna', now(), 1)",
+            "23001",
+        ),
+    ],
+    "payout_requests_are_never_removed": _never_removed("payout_requests"),
+    "payout_schedules_are_never_removed": _never_removed("payout_schedules"),
+    "payout_schedules_go_their_way": [
+        *(
+            (f"update payouts.payout_schedules set {change}", "23001")
+            for change in (
+                "amount = amount - 1",
+                "note = 'other' where status = 'processing'",
+                "retry_count = 3 where status = 'processing'",
+                "retry_count = 0, last_error = null where status = 'processing'",
+                "triggered_at = '-infinity' where status = 'processing'",
+                "ended_by = 'other' where status = 'completed'",
+            )
+        ),
+        (
+            "insert into payouts.payout_schedules (seller_id, currency, amount, trigger_event, note,"
+            " created_by, status, ended_by, ended_at, cancel_reason)"
+            " values ('paid', 'USD', 1, 'manual', 'odd', 'mona', 'cancelled', 'mona', now(), 'odd')",
+            "23001",
+        ),
+    ],
     "payouts_are_booked": [
         (
             "update payouts.payouts set status = 'submitted' where status = 'ready';"
@@ -1532,6 +1763,7 @@ TRIGGERS = {
                 "currency = 'EUR' where seller_id = 'paid'",
                 "payout_window = '2026-11-08'",
                 "created_at = now()",
+                "request_number = null where request_number is not null",
                 "status = 'paid' where status = 'ready'",
                 "status = 'reversed' where seller_id = 'paid' and status = 'paid'",
                 "reference_id = 'other' where seller_id = 'paid'",
@@ -1543,7 +1775,41 @@ TRIGGERS = {
             " status, reference_id) values ('2026-11-15', 'small', 'USD', 1, 'SPL', 'x', 'ready', 'TX-0')",
             "23001",
         ),
+        # Nobody has approved it.
+        (
+            "insert into payouts.payouts (payout_window, seller_id, currency, amount, rail, destination,"
+            " status, request_number) select '2026-11-01', seller_id, currency, amount, 'SPL', 'x', 'ready',"
+            " request_number from payouts.payout_requests where decision is null",
+            "23001",
+        ),
+        # It is of another amount.
+        (
+            "insert into payouts.payouts (payout_window, seller_id, currency, amount, rail, destination,"
+            " status, request_number) select '2026-11-01', seller_id, currency, amount - 1, 'SPL', 'x',"
+            " 'ready', request_number from payouts.payout_requests where decision = 'approved'",
+            "23001",
+        ),
     ],
+    "notifications_are_delivered_once": [
+        ("update payouts.notifications set message = 'another', tries = 1", "23001"),
+        ("update payouts.notifications set last_error = 'odd'", "23001"),
+    ],
+    "notifications_are_never_removed": _never_removed("notifications"),
+    "outbox_is_delivered_in_order": [
+        ("update payouts.outbox set payload = '{}', tries = 1", "23001"),
+        ("update payouts.outbox set last_error = 'odd'", "23001"),
+        # The first is delivered once; another waits for an earlier one.
+        (
+            "select payouts.note_deliveries(array[1], array[null]);"
+            " update payouts.outbox set tries = 2 where event_id = 1",
+            "23001",
+        ),
+        (
+            "update payouts.outbox set tries = 1, delivered_at = now() where type = 'payout.submitted'",
+            "23001",
+        ),
+    ],
+    "outbox_is_never_removed": _never_removed("outbox"),
     "proofs_never_change": _never("proofs", "reason"),
     "rail_events_never_change": _never("rail_events", "event_type"),
     "resolutions_never_change": _never("resolutions", "note"),
@@ -1591,6 +1857,14 @@ def _constraints(kinds: str) -> str:
     )
 
 
+# What writes the outbox: test_outbox.py asks each of them.
+TELL = {
+    f"{table}_tell_{what}"
+    for table in ("adjustments", "escrow_holds", "payout_requests", "payout_schedules", "payouts")
+    for what in ("that_they_are", "what_becomes_of_them")
+}
+
+
 def test_every_constraint_and_trigger_has_a_corruption(market: Market) -> None:
     assert market.names(_constraints("'c'")) == set(CHECKS)
     assert market.names(_constraints("'f'")) == set(REFERENCES)
@@ -1611,6 +1885,7 @@ def test_every_constraint_and_trigger_has_a_corruption(market: Market) -> None:
         "payouts_take_turns",
         "rail_events_wait",
         "executions_give_their_reference",
+        *TELL,
     }
     keyless = (
         "select relname::text from pg_class where relkind = 'r'"

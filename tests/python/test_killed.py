@@ -321,7 +321,7 @@ def test_a_freeze_killed_anywhere(week: SmallWeek, module_database: Server) -> N
                 # A number that was drawn and not used is a gap; the digests name the numbers.
                 "select payout_window, content_digest = payouts.window_digest(payout_window), row_count,"
                 " line_count from payouts.frozen_windows",
-                "select batch_id, state, content_digest = payouts.batch_digest(payout_window)"
+                "select batch_id, state, content_digest = payouts.batch_digest(paid_with)"
                 " from payouts.batches",
                 "select seller_id, amount, status from payouts.payouts order by 1",
                 "select account, seller_id, amount from payouts.ledger_entries order by 1, 2",

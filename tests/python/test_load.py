@@ -243,6 +243,24 @@ def test_an_empty_or_absent_column_takes_its_default(conn: Connection[Any], tmp_
     assert found == ("closed", "0xabc", "managed")
 
 
+def test_a_guarantee_comes_with_an_order_or_not(conn: Connection[Any], tmp_path: Path) -> None:
+    """A feed without the column leaves what is known; an empty value ends the guarantee."""
+    path, ends_at = tmp_path / "orders.csv", datetime(2026, 12, 1, 9, tzinfo=UTC)
+
+    told = order().rstrip("\n")
+    for header, row, known in (
+        (ORDERS, told, None),
+        (f"{ORDERS},guarantee_ends_at", f"{told},2026-12-01T10:00:00+01:00", ends_at),
+        (ORDERS, told, ends_at),
+        (f"{ORDERS},guarantee_ends_at", f"{told},", None),
+    ):
+        write(path, header, "\n", row, "\n")
+        assert load_paths(conn, [path]).total.rejected == 0
+        assert conn.execute("select guarantee_ends_at from raw.orders").fetchall() == [(known,)]
+    write(path, f"{ORDERS},guarantee_ends_at\n", f"{told},2026-12-01\n")
+    assert load_paths(conn, [path]).total.rejected == 1
+
+
 # -- loading again ------------------------------------------------------------------------------------
 
 

@@ -188,6 +188,8 @@ BOOKS = {
     " from payouts.adjustments",
     "allocations": "select array[adjustment_number, payout_window::text] as key, amount"
     " from payouts.adjustment_allocations",
+    "escrow_holds": "select hold_number as key, array[seller_id, currency] as party, amount, release_at,"
+    " status from payouts.escrow_holds",
     "executions": "select array[payout_number, external_reference] as key, amount from payouts.executions",
     "ledger": "select array[account, seller_id, currency] as key, sum(amount) as amount"
     " from payouts.ledger_entries group by account, seller_id, currency having sum(amount) <> 0",
@@ -210,7 +212,7 @@ def expected(marts: Marts, as_of: datetime) -> dict[str, Facts]:
                 row,
                 "gross fees refunds net rail status window_ends_at reserve_closes_at disputes adjustments"
                 " carry_in payable carry_out block_reasons failure_reason order_count late_line_count"
-                " is_frozen",
+                " held is_frozen",
             )
             for key, row in marts.rows.items()
         },
@@ -270,6 +272,10 @@ def kept(books: Books) -> dict[str, Facts]:
             (each.number, str(window)): {"amount": amount}
             for each in obligations
             for window, amount in each.settled
+        },
+        "escrow_holds": {
+            number: _named(hold, "amount release_at status", party=[*hold.party])
+            for number, hold in books.escrow_holds.items()
         },
         "executions": {
             (number, each.name): {"amount": each.amount}
@@ -471,16 +477,18 @@ def met(seed: int) -> Iterator[str]:
         yield "a replay"
     for step in past.steps:
         if not isinstance(step, Sunday):
-            before = replace(books, adjustments={**books.adjustments}, payouts={**books.payouts})
+            before = _copy(books)
             for done in take(books, step):
                 yield from _of_deed(before, done, books)
-                before = replace(books, adjustments={**books.adjustments}, payouts={**books.payouts})
+                before = _copy(books)
             continue
         if last is not None:
             yield from _of_runs(last, step)
         last = step
+        before = _copy(books)
         marts = books.run(step.as_of, step.terms, freeze=step.freeze)
         yield from _of_late_payments(books)
+        yield from _of_holds(before, books, marts, step)
         for line in marts.lines.values():
             yield from _of_line(line, marts, step)
         yield from _of_rows(marts)
@@ -543,6 +551,40 @@ def _of_rows(marts: Marts) -> Iterator[str]:
             yield "a payout of money that rolled"
         if row.status == "carried_forward" and row.carry_out > 100:
             yield "an older window frozen with the latest"
+
+
+def _copy(books: Books) -> Books:
+    return replace(
+        books,
+        adjustments={**books.adjustments},
+        payouts={**books.payouts},
+        escrow_holds={**books.escrow_holds},
+        frozen_rows={**books.frozen_rows},
+    )
+
+
+def _of_holds(before: Books, books: Books, marts: Marts, step: Sunday) -> Iterator[str]:
+    if books.escrow_holds != before.escrow_holds:
+        yield "a hold whose time is over"
+    for key, row in marts.rows.items():
+        if not row.held or key in before.frozen_rows:
+            continue
+        by_people = sum(
+            (
+                each.amount
+                for each in books.escrow_holds.values()
+                if each.party == key[1:] and not each.is_over(step.as_of)
+            ),
+            Decimal(0),
+        )
+        if by_people > 0:
+            yield "held by a person"
+        if by_people < row.held:
+            yield "held by a guarantee"
+        if row.payable and row.carry_out >= row.held:
+            yield "a payout of what is not held"
+        if row.carry_out + row.payable < row.held:
+            yield "more held than there is"
 
 
 def _of_late_payments(books: Books) -> Iterator[str]:
@@ -672,6 +714,8 @@ EVERY_RULE = {
             "Cancel",
             "Resolve",
             "Reverse",
+            "KeepBack",
+            "EndHold",
         )
     ),
     *(f"approved: {kind}" for kind in ("apply", "skip", "defer", "amount", "out_of_scope")),
@@ -706,6 +750,11 @@ EVERY_RULE = {
     "an adjustment that was deferred",
     "an adjustment of another amount",
     "a policy of the product",
+    "a hold whose time is over",
+    "held by a person",
+    "held by a guarantee",
+    "a payout of what is not held",
+    "more held than there is",
     "status: before_start",
     "status: pending",
     "status: ready",

@@ -36,8 +36,8 @@ PAID, INTERRUPTED, BY_HAND = date(2026, 11, 1), date(2026, 11, 8), date(2026, 11
 
 # What the books promise, each as text: a restored database has to say the same.
 BOOKS = {
-    "digests": "select payout_window, content_digest, payouts.batch_digest(payout_window)"
-    " from payouts.frozen_windows",
+    "digests": "select payout_window, content_digest,"
+    " payouts.batch_digest(payouts.paid_with(payout_window, null)) from payouts.frozen_windows",
     "batches": "select batch_id, state, idempotency_key, body, payouts.batch_key(batches)"
     " from payouts.batches as batches",
     "payouts": "select payout_number, status, amount, destination from payouts.payouts",
@@ -51,6 +51,10 @@ BOOKS = {
     "proofs": "select * from payouts.proofs",
     "documents": "select sha256, media_type, content from payouts.documents",
     "reversals": "select * from payouts.reversals",
+    "holds": "select * from payouts.escrow_holds",
+    "requests": "select * from payouts.payout_requests",
+    "schedules": "select * from payouts.payout_schedules",
+    "outbox": "select * from payouts.outbox",
     "second factors": "select actor, secret, last_step from payouts.second_factors",
     "audit log": "select entry_id, hash from payouts.audit_log",
 }
@@ -153,6 +157,15 @@ def _pay_by_hand_and_put_right(conn: Connection[Any], rail: Bench) -> None:
     wished = adjustments.propose(conn, deduction, None, OPERATOR)
     adjustments.deviate(conn, wished, Deviation("amount", amount=Decimal("4.00")), "half of it", OPERATOR)
     second_factor.enrol(conn, "nina")
+    for wish in (
+        "payouts.escrow_holds (seller_id, currency, amount, reason, note, held_by)"
+        " values ('s2', 'USD', 2, 'other', 'a question', 'olga')",
+        "payouts.payout_schedules (seller_id, currency, amount, trigger_event, note, created_by)"
+        " values ('s2', 'USD', 2, 'manual', 'a milestone', 'olga')",
+        "payouts.payout_requests (seller_id, currency, amount, reason, requested_by)"
+        " values ('s2', 'USD', 2, 'a wish', 'olga')",
+    ):
+        conn.execute(f"insert into {wish}")
 
 
 def _decide(conn: Connection[Any]) -> None:
@@ -172,7 +185,9 @@ def _document(text: str) -> Document:
 
 
 def _approve(conn: Connection[Any], window: date) -> None:
-    decisions.approve(conn, window, one(conn, "select payouts.batch_digest(%s)", window), APPROVER)
+    decisions.approve(
+        conn, window, one(conn, "select payouts.batch_digest(payouts.paid_with(%s, null))", window), APPROVER
+    )
 
 
 def _books(conn: Connection[Any]) -> dict[str, list[tuple[Any, ...]]]:

@@ -35,117 +35,150 @@ REFUSED = "42501"
 # Letters: select, insert, update, delete, truncate; `l` is what locks a table against all writers. The first
 # line that fits a relation counts.
 TABLES = """
-relation               analyst dbt    loader operator approver reconciler admin webhook auditor seller owner
-public.*               s       s      s      s        s        s          s     s       s       s      si
-raw.rejected_rows      .       s      si     s        .        s          s     .       .       .      siudtl
-raw.*                  .       s      siu    s        .        s          s     .       .       .      siudtl
-payouts.turns          .       s      .      sl       s        s          sl    .       s       .      siudtl
-payouts.judged_wallets .       s      .      si       s        s          si    .       s       .      siudtl
-payouts.second_factors .       .      .      .        .        .          .     .       .       .      siudtl
-payouts.*              .       s      .      s        s        s          s     .       s       .      siudtl
-marts.*                s       siudtl .      s        s        s          s     .       .       .      s
-seeds.*                .       siudtl .      s        s        s          s     .       .       .      s
-staging.*              .       siudtl .      s        s        s          s     .       .       .      s
-intermediate.*         .       siudtl .      s        s        s          s     .       .       .      s
-"""
+relation               analyst dbt    loader operator approver reconciler billing admin webhook auditor seller owner
+public.*               s       s      s      s        s        s          s       s     s       s       s      si
+raw.rejected_rows      .       s      si     s        .        s          s       s     .       .       .      siudtl
+raw.*                  .       s      siu    s        .        s          s       s     .       .       .      siudtl
+payouts.turns          .       s      .      sl       s        s          s       sl    .       s       .      siudtl
+payouts.judged_wallets .       s      .      si       s        s          s       si    .       s       .      siudtl
+payouts.second_factors .       .      .      .        .        .          .       .     .       .       .      siudtl
+payouts.*              .       s      .      s        s        s          s       s     .       s       .      siudtl
+marts.*                s       siudtl .      s        s        s          s       s     .       s       .      s
+seeds.*                .       siudtl .      s        s        s          s       s     .       .       .      s
+staging.*              .       siudtl .      s        s        s          s       s     .       .       .      s
+intermediate.*         .       siudtl .      s        s        s          s       s     .       .       .      s
+"""  # noqa: E501
 
 # Who may call a function of schema payouts.
 FUNCTIONS = """
-function                 analyst dbt loader operator approver reconciler admin webhook auditor seller
-start_run                .       .   .      x        .        .          x     .       .       .
-end_run                  .       .   .      x        .        .          x     .       .       .
-freeze                   .       .   .      x        .        .          x     .       .       .
-hold                     .       .   .      x        .        .          x     .       .       .
-release                  .       .   .      x        .        .          x     .       .       .
-clear                    .       .   .      x        .        .          x     .       .       .
-approve                  .       .   .      .        x        .          x     .       .       .
-order_resend             .       .   .      .        x        .          x     .       .       .
-claim_batch              .       .   .      x        .        .          x     .       .       .
-retry_batch              .       .   .      x        .        .          x     .       .       .
-beat                     .       .   .      x        .        .          x     .       .       .
-end_attempts             .       .   .      x        .        .          x     .       .       .
-take_receipt             .       .   .      x        .        .          x     .       .       .
-take_refusal             .       .   .      x        .        .          x     .       .       .
-confirm                  .       .   .      x        .        .          x     .       .       .
-apply_event              .       .   .      x        .        .          x     x       .       .
-receive_event            .       .   .      .        .        .          .     x       .       .
-first_broken_audit_entry .       .   .      .        .        .          x     .       x       .
-enrol                    .       .   .      x        x        x          x     .       .       .
-present_code             .       .   .      x        x        x          x     .       .       .
-reset_second_factor      .       .   .      .        .        .          x     .       .       .
-require_otp              .       .   .      .        .        .          x     .       .       .
-store_document           .       .   .      x        .        x          x     .       .       .
-propose_adjustment       .       .   .      x        .        .          x     .       .       .
-propose_from             .       .   .      x        .        .          x     .       .       .
-apply_adjustment         .       .   .      x        .        .          x     .       .       .
-deviate                  .       .   .      x        .        .          x     .       .       .
-cancel_adjustment        .       .   .      x        .        .          x     .       .       .
-settle_adjustment        .       .   .      x        .        .          x     .       .       .
-decide_exceptions        .       .   .      .        x        .          x     .       .       .
-execute_payout           .       .   .      x        .        .          x     .       .       .
-replace_proof            .       .   .      x        .        x          x     .       .       .
-resolve_payout           .       .   .      .        .        x          x     .       .       .
-reverse_payout           .       .   .      .        .        x          x     .       .       .
-last_build               x       .   .      x        x        x          x     .       .       x
-seller_named             x       .   .      x        x        x          x     .       .       x
-windows_of               x       .   .      x        x        x          x     .       .       x
-lines_of                 x       .   .      x        x        x          x     .       .       x
-balances_of              x       .   .      x        x        x          x     .       .       x
-payouts_of               x       .   .      x        x        x          x     .       .       x
-adjustments_of           x       .   .      x        x        x          x     .       .       x
-executions_of            x       .   .      x        x        x          x     .       .       x
-batch_key                .       .   .      x        x        x          x     .       .       .
-window_digest            .       x   .      .        .        .          .     .       .       .
-add_proof                .       .   .      .        .        .          .     .       .       .
-adjustment_policy        .       .   .      .        .        .          .     .       .       .
-apply_lines              .       .   .      .        .        .          .     .       .       .
-audit                    .       .   .      .        .        .          .     .       .       .
-audit_hash               .       .   .      .        .        .          .     .       .       .
-batch_digest             .       .   .      .        .        .          .     .       .       .
-book_freeze              .       .   .      .        .        .          .     .       .       .
-book_obligation          .       .   .      .        .        .          .     .       .       .
-book_return              .       .   .      .        .        .          .     .       .       .
-conclude                 .       .   .      .        .        .          .     .       .       .
-decide_exception         .       .   .      .        .        .          .     .       .       .
-freeze_content           .       .   .      .        .        .          .     .       .       .
-freeze_window            .       .   .      .        .        .          .     .       .       .
-has_open_exception       .       .   .      .        .        .          .     .       .       .
-has_rolled               .       .   .      .        .        .          .     .       .       .
-held_on                  .       .   .      .        .        .          .     .       .       .
-hmac_sha1                .       .   .      .        .        .          .     .       .       .
-is_booked                .       .   .      .        .        .          .     .       .       .
-is_known_execution       .       .   .      .        .        .          .     .       .       .
-is_obligation_booked     .       .   .      .        .        .          .     .       .       .
-is_open_exception        .       .   .      .        .        .          .     .       .       .
-is_step_of_adjustment    .       .   .      .        .        .          .     .       .       .
-known_amount             .       .   .      .        .        .          .     .       .       .
-lift                     .       .   .      .        .        .          .     .       .       .
-lock_adjustment          .       .   .      .        .        .          .     .       .       .
-lock_batch               .       .   .      .        .        .          .     .       .       .
-lock_to_book             .       .   .      .        .        .          .     .       .       .
-mark_exceptions          .       .   .      .        .        .          .     .       .       .
-mismatch_of              .       .   .      .        .        .          .     .       .       .
-move                     .       .   .      .        .        .          .     .       .       .
-move_one                 .       .   .      .        .        .          .     .       .       .
-note_execution           .       .   .      .        .        .          .     .       .       .
-left_amount              .       .   .      .        .        .          .     .       .       .
-newest_word              .       .   .      .        .        .          .     .       .       .
-reference_again          .       .   .      .        .        .          .     .       .       .
-one_time_code            .       .   .      .        .        .          .     .       .       .
-open_batch               .       .   .      .        .        .          .     .       .       .
-open_exception           .       .   .      .        .        .          .     .       .       .
-owed                     .       .   .      .        .        .          .     .       .       .
-record_adjustment        .       .   .      .        .        .          .     .       .       .
-refuse_other_name        .       .   .      .        .        .          .     .       .       .
-refuse_other_seller      .       .   .      .        .        .          .     .       .       .
-renew_batch              .       .   .      .        .        .          .     .       .       .
-require_second_factor    .       .   .      .        .        .          .     .       .       .
-restated_difference      .       .   .      .        .        .          .     .       .       .
-settle                   .       .   .      .        .        .          .     .       .       .
-sha1                     .       .   .      .        .        .          .     .       .       .
-signed                   .       .   .      .        .        .          .     .       .       .
-step                     .       .   .      .        .        .          .     .       .       .
-unready                  .       .   .      .        .        .          .     .       .       .
+function                 analyst dbt loader operator approver reconciler billing admin webhook auditor seller
+start_run                .       .   .      x        .        .          .       x     .       .       .
+end_run                  .       .   .      x        .        .          .       x     .       .       .
+freeze                   .       .   .      x        .        .          .       x     .       .       .
+hold                     .       .   .      x        .        .          .       x     .       .       .
+release                  .       .   .      x        .        .          .       x     .       .       .
+clear                    .       .   .      x        .        .          .       x     .       .       .
+approve                  .       .   .      .        x        .          .       x     .       .       .
+order_resend             .       .   .      .        x        .          .       x     .       .       .
+claim_batch              .       .   .      x        .        .          .       x     .       .       .
+retry_batch              .       .   .      x        .        .          .       x     .       .       .
+beat                     .       .   .      x        .        .          .       x     .       .       .
+end_attempts             .       .   .      x        .        .          .       x     .       .       .
+take_receipt             .       .   .      x        .        .          .       x     .       .       .
+take_refusal             .       .   .      x        .        .          .       x     .       .       .
+confirm                  .       .   .      x        .        .          .       x     .       .       .
+apply_event              .       .   .      x        .        .          .       x     x       .       .
+receive_event            .       .   .      .        .        .          .       .     x       .       .
+first_broken_audit_entry .       .   .      .        .        .          .       x     .       x       .
+recheck                  .       .   .      x        x        x          x       x     .       x       .
+enrol                    .       .   .      x        x        x          .       x     .       .       .
+present_code             .       .   .      x        x        x          .       x     .       .       .
+reset_second_factor      .       .   .      .        .        .          .       x     .       .       .
+require_otp              .       .   .      .        .        .          .       x     .       .       .
+store_document           .       .   .      x        .        x          .       x     .       .       .
+propose_adjustment       .       .   .      x        .        .          .       x     .       .       .
+propose_from             .       .   .      x        .        .          .       x     .       .       .
+apply_adjustment         .       .   .      x        .        .          .       x     .       .       .
+deviate                  .       .   .      x        .        .          .       x     .       .       .
+cancel_adjustment        .       .   .      x        .        .          .       x     .       .       .
+settle_adjustment        .       .   .      x        .        .          .       x     .       .       .
+decide_exceptions        .       .   .      .        x        .          .       x     .       .       .
+execute_payout           .       .   .      x        .        .          .       x     .       .       .
+replace_proof            .       .   .      x        .        x          .       x     .       .       .
+resolve_payout           .       .   .      .        .        x          .       x     .       .       .
+reverse_payout           .       .   .      .        .        x          .       x     .       .       .
+last_build               x       .   .      x        x        x          x       x     .       .       x
+seller_named             x       .   .      x        x        x          .       x     .       .       x
+windows_of               x       .   .      x        x        x          x       x     .       .       x
+lines_of                 x       .   .      x        x        x          .       x     .       .       x
+balances_of              x       .   .      x        x        x          .       x     .       .       x
+payouts_of               x       .   .      x        x        x          x       x     .       .       x
+adjustments_of           x       .   .      x        x        x          .       x     .       .       x
+executions_of            x       .   .      x        x        x          .       x     .       .       x
+batch_key                .       .   .      x        x        x          .       x     .       .       .
+window_digest            .       x   .      .        .        .          .       .     .       .       .
+acting_from              .       .   .      .        .        .          .       .     .       .       .
+acting_role              .       .   .      .        .        .          .       .     .       .       .
+add_proof                .       .   .      .        .        .          .       .     .       .       .
+adjustment_policy        .       .   .      .        .        .          .       .     .       .       .
+apply_lines              .       .   .      .        .        .          .       .     .       .       .
+audit                    .       .   .      .        .        .          .       .     .       .       .
+audit_entry_hash         .       .   .      .        .        .          .       .     .       .       .
+audit_hash               .       .   .      .        .        .          .       .     .       .       .
+batch_digest             .       .   .      .        .        .          .       .     .       .       .
+book_freeze              .       .   .      .        .        .          .       .     .       .       .
+book_obligation          .       .   .      .        .        .          .       .     .       .       .
+book_return              .       .   .      .        .        .          .       .     .       .       .
+conclude                 .       .   .      .        .        .          .       .     .       .       .
+decide_exception         .       .   .      .        .        .          .       .     .       .       .
+freeze_content           .       .   .      .        .        .          .       .     .       .       .
+freeze_window            .       .   .      .        .        .          .       .     .       .       .
+has_open_exception       .       .   .      .        .        .          .       .     .       .       .
+has_rolled               .       .   .      .        .        .          .       .     .       .       .
+held_on                  .       .   .      .        .        .          .       .     .       .       .
+hmac_sha1                .       .   .      .        .        .          .       .     .       .       .
+is_booked                .       .   .      .        .        .          .       .     .       .       .
+is_known_execution       .       .   .      .        .        .          .       .     .       .       .
+is_obligation_booked     .       .   .      .        .        .          .       .     .       .       .
+is_open_exception        .       .   .      .        .        .          .       .     .       .       .
+is_step_of_adjustment    .       .   .      .        .        .          .       .     .       .       .
+known_amount             .       .   .      .        .        .          .       .     .       .       .
+lift                     .       .   .      .        .        .          .       .     .       .       .
+lock_adjustment          .       .   .      .        .        .          .       .     .       .       .
+lock_batch               .       .   .      .        .        .          .       .     .       .       .
+lock_to_book             .       .   .      .        .        .          .       .     .       .       .
+mark_exceptions          .       .   .      .        .        .          .       .     .       .       .
+mismatch_of              .       .   .      .        .        .          .       .     .       .       .
+move                     .       .   .      .        .        .          .       .     .       .       .
+move_one                 .       .   .      .        .        .          .       .     .       .       .
+note_execution           .       .   .      .        .        .          .       .     .       .       .
+left_amount              .       .   .      .        .        .          .       .     .       .       .
+newest_word              .       .   .      .        .        .          .       .     .       .       .
+reference_again          .       .   .      .        .        .          .       .     .       .       .
+one_time_code            .       .   .      .        .        .          .       .     .       .       .
+open_batch               .       .   .      .        .        .          .       .     .       .       .
+open_exception           .       .   .      .        .        .          .       .     .       .       .
+owed                     .       .   .      .        .        .          .       .     .       .       .
+record_adjustment        .       .   .      .        .        .          .       .     .       .       .
+refuse_other_name        .       .   .      .        .        .          .       .     .       .       .
+refuse_other_seller      .       .   .      .        .        .          .       .     .       .       .
+renew_batch              .       .   .      .        .        .          .       .     .       .       .
+require_second_factor    .       .   .      .        .        .          .       .     .       .       .
+restated_difference      .       .   .      .        .        .          .       .     .       .       .
+settle                   .       .   .      .        .        .          .       .     .       .       .
+sha1                     .       .   .      .        .        .          .       .     .       .       .
+signed                   .       .   .      .        .        .          .       .     .       .       .
+step                     .       .   .      .        .        .          .       .     .       .       .
+unready                  .       .   .      .        .        .          .       .     .       .       .
+create_hold              .       .   .      x        .        .          x       x     .       .       .
+end_hold                 .       .   .      x        .        .          .       x     .       .       .
+release_due_holds        .       .   .      x        .        .          .       x     .       .       .
+request_payout           .       .   .      x        .        .          .       x     .       .       .
+approve_request          .       .   .      .        x        .          .       x     .       .       .
+reject_request           .       .   .      x        x        .          .       x     .       .       .
+create_schedule          .       .   .      x        .        .          .       x     .       .       .
+run_schedules            .       .   .      x        .        .          .       x     .       .       .
+trigger_schedule         .       .   .      x        .        .          .       x     .       .       .
+cancel_schedule          .       .   .      x        .        .          .       x     .       .       .
+group_in_words           .       .   .      .        .        .          .       .     .       .       .
+lock_request             .       .   .      .        .        .          .       .     .       .       .
+lock_schedule            .       .   .      .        .        .          .       .     .       .       .
+note_request             .       .   .      .        .        .          .       .     .       .       .
+paid_with                .       .   .      .        .        .          .       .     .       .       .
+refuse_unrequestable     .       .   .      .        .        .          .       .     .       .       .
+request_obstacles        .       .   .      .        .        .          .       .     .       .       .
+requestable              .       .   .      .        .        .          .       .     .       .       .
+try_schedule             .       .   .      .        .        .          .       .     .       .       .
+note_deliveries          .       .   .      x        .        .          .       x     .       .       .
+gather_notifications     .       .   .      x        .        .          .       x     .       .       .
+note_notifications       .       .   .      x        .        .          .       x     .       .       .
+news                     .       .   .      .        .        .          .       .     .       .       .
+next_try                 .       .   .      .        .        .          .       .     .       .       .
+payout_told              .       .   .      .        .        .          .       .     .       .       .
+adjustment_told          .       .   .      .        .        .          .       .     .       .       .
+escrow_hold_told         .       .   .      .        .        .          .       .     .       .       .
+request_told             .       .   .      .        .        .          .       .     .       .       .
+payout_schedule_told     .       .   .      .        .        .          .       .     .       .       .
 """
 
 # These are what they are for everybody: invoker's rights, no writing.
@@ -512,7 +545,7 @@ ACTS: list[tuple[str, str, str]] = [
         " {actor})",
         "",
     ),
-    ("approver", "select payouts.order_resend('{window}', {digest}, {actor})", ""),
+    ("approver", "select payouts.order_resend('W{window}', {digest}, {actor})", ""),
     ("operator", "select payouts.take_refusal('W{window}-G1', '{{}}', {actor})", "taken back"),
     ("operator", "select payouts.take_receipt('W{window}-G1', 'r', {actor})", ""),
     (
@@ -577,6 +610,29 @@ ACTS: list[tuple[str, str, str]] = [
         "select payouts.reverse_payout('JPO0000001', 'duplicate_payment', 'why', null, {actor})",
         "",
     ),
+    (
+        "billing",
+        "select payouts.create_hold('s1', 'USD', 1, 'other', 'why', null, null, null, {actor})",
+        "",
+    ),
+    (
+        "operator",
+        "select payouts.end_hold((select max(hold_number) from payouts.escrow_holds), 'released', 'why',"
+        " {actor})",
+        "",
+    ),
+    ("operator", "select payouts.release_due_holds(now(), {actor})", ""),
+    ("operator", "select payouts.request_payout('s1', 'USD', 1, 'why', {actor})", ""),
+    ("approver", "select payouts.approve_request('REQ0000001', {actor})", "taken back"),
+    ("approver", "select payouts.reject_request('REQ0000001', 'why', {actor})", ""),
+    (
+        "operator",
+        "select payouts.create_schedule('s1', 'USD', 1, 'manual', null, null, 'why', {actor})",
+        "",
+    ),
+    ("operator", "select payouts.trigger_schedule('SCH0000001', {actor})", "taken back"),
+    ("operator", "select payouts.run_schedules(now(), {actor})", ""),
+    ("operator", "select payouts.cancel_schedule('SCH0000001', 'why', {actor})", ""),
     ("olga", "select payouts.enrol({actor})", ""),
     ("olga", "select payouts.present_code({actor}, '000000')", ""),
     ("admin", "select payouts.reset_second_factor('{olga}', 'why', {actor})", ""),
@@ -604,7 +660,7 @@ def test_a_login_acts_under_its_own_name(any_database: Server, tmp_path: Path) -
         names = admin.execute(
             "select distinct actor from payouts.audit_log where action <> 'freeze'"
         ).fetchall()
-        deciders = ("operator", "olga", "approver", "reconciler", "admin")
+        deciders = ("operator", "olga", "approver", "reconciler", "billing", "admin")
         assert {name for (name,) in names} == {logins.name(who) for who in deciders}
         assert one(admin, "select payouts.first_broken_audit_entry()") is None
         acted = {re.findall(r"payouts\.(\w+)\(", act)[0] for _, act, _ in ACTS}
@@ -613,12 +669,20 @@ def test_a_login_acts_under_its_own_name(any_database: Server, tmp_path: Path) -
 
 
 def _build_what_is_read(conn: Connection[Any]) -> None:
-    """The seeds, the sellers, and a raw row that has changed since its line was frozen."""
+    """The seeds, the sellers, the orders, and a raw row that has changed since its line was frozen."""
     seeded(conn)
     conn.execute(
         "set role weekclose_dbt;"
+        " create view staging.stg_orders as select * from raw.orders;"
         " create view intermediate.int_order_events as select line_id, kind, source_amount,"
         " source_amount + 1 as restated_amount from payouts.frozen_lines;"
+        # A floor below zero, so that there is something to ask for.
+        " create view intermediate.int_seller_terms as select seller_id, settlement_currency,"
+        " 'TRC-20' as rail, wallet_address as destination, true as is_active, true as is_wallet_valid,"
+        " false as is_wallet_recently_changed, false as needs_review, -100.00 as minimum_balance"
+        " from raw.sellers;"
+        " create view intermediate.int_guarantee_holds as select seller_id, currency, amount"
+        " from payouts.escrow_holds where false;"
         " reset role"
     )
 

@@ -1,4 +1,4 @@
-"""Payouts, batches and adjustments go one way: every pair of states is tried, what is not legal refused."""
+"""Payouts, batches, adjustments, requests and schedules go one way: every pair of states is tried."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -666,12 +666,106 @@ def test_no_line_of_what_waits_or_enters_elsewhere(frozen: Connection[Any], prop
         enter(frozen, proposed.books("approved"))
 
 
+SCHEDULE_STEPS = {
+    "pending": ("processing", "cancelled"),
+    # Tried again.
+    "processing": ("processing", "completed", "failed", "cancelled"),
+    "completed": (),
+    "failed": (),
+    "cancelled": (),
+}
+WAY_TO_SCHEDULE = {
+    "pending": (),
+    # The third try is the last.
+    "processing": ("processing", "processing"),
+    "completed": ("processing", "completed"),
+    "failed": ("processing", "processing", "failed"),
+    "cancelled": ("cancelled",),
+}
+
+
+def go_schedule(conn: Connection[Any], target: str) -> None:
+    """With everything that the status needs."""
+    conn.execute(
+        "update payouts.payout_schedules set status = %(status)s, triggered_by = 'olga',"
+        " triggered_at = coalesce(triggered_at, now()),"
+        " retry_count = retry_count + case when %(tried)s then 1 else 0 end,"
+        " last_error = case when %(tried)s then 'odd' else last_error end,"
+        " next_try_at = case when %(status)s = 'processing' then now() end,"
+        " ended_by = case when %(ended)s then 'olga' end, ended_at = case when %(ended)s then now() end,"
+        " cancel_reason = case when %(status)s = 'cancelled' then 'odd' end",
+        {
+            "status": target,
+            "tried": target in ("processing", "failed"),
+            "ended": target not in ("pending", "processing"),
+        },
+    )
+
+
+@pytest.mark.parametrize("was", SCHEDULE_STEPS)
+def test_a_schedule_goes_its_way_alone(frozen: Connection[Any], was: str) -> None:
+    frozen.execute(
+        "insert into payouts.payout_schedules (seller_id, currency, amount, trigger_event, note, created_by)"
+        " values ('s1', 'USD', 40, 'manual', 'odd', 'olga')"
+    )
+    for target in WAY_TO_SCHEDULE[was]:
+        go_schedule(frozen, target)
+    accepted = []
+    for target in SCHEDULE_STEPS:
+        try:
+            with frozen.transaction(force_rollback=True):
+                go_schedule(frozen, target)
+                accepted.append(target)
+        except RestrictViolation as error:
+            assert "it does not change to that" in str(error)
+    assert sorted(accepted) == sorted(SCHEDULE_STEPS[was])
+
+
+# What becomes of an approved one is its payout's way.
+REQUEST_STEPS: dict[str | None, tuple[str, ...]] = {
+    None: ("approved", "rejected"),
+    "approved": ("rejected",),
+    "rejected": (),
+}
+
+
+def decide_request(conn: Connection[Any], decision: str | None) -> None:
+    conn.execute(
+        "update payouts.payout_requests set decision = %(decision)s::text, available = 40,"
+        " decided_by = case when %(decision)s::text is not null then 'anna' end,"
+        " decided_at = case when %(decision)s::text is not null then now() end,"
+        " decision_reason = case %(decision)s::text when 'rejected' then 'odd' else '' end",
+        {"decision": decision},
+    )
+
+
+@pytest.mark.parametrize("was", REQUEST_STEPS)
+def test_a_request_goes_its_way_alone(frozen: Connection[Any], was: str | None) -> None:
+    frozen.execute(
+        "insert into payouts.payout_requests (seller_id, currency, amount, reason, requested_by)"
+        " values ('s1', 'USD', 40, 'odd', 'olga')"
+    )
+    if was:
+        decide_request(frozen, was)
+    accepted = []
+    for decision in REQUEST_STEPS:
+        try:
+            with frozen.transaction(force_rollback=True):
+                decide_request(frozen, decision)
+                accepted.append(decision)
+        except RestrictViolation as error:
+            assert "it does not change to that" in str(error)
+    assert sorted(filter(None, accepted)) == sorted(REQUEST_STEPS[was])
+    assert None not in accepted
+
+
 def test_the_pairs_are_all_there_are(frozen: Connection[Any]) -> None:
     """No status is missing from this file, and no step is legal that is not written here."""
     for table, name, steps in (
         ("payouts.payouts", "payouts_status_is_known", PAYOUT_STEPS),
         ("payouts.batches", "batches_state_is_known", BATCH_STEPS),
         ("payouts.adjustments", "adjustments_status_is_known", LINE_STEPS),
+        ("payouts.payout_schedules", "payout_schedules_status_is_known", SCHEDULE_STEPS),
     ):
         check = one(
             frozen,
