@@ -201,6 +201,12 @@ declare
     released integer := 0;
 begin
     perform payouts.refuse_other_name(actor);
+    if exists (
+        select from payouts.escrow_holds where status = 'active' and release_at <= at_instant
+    ) then
+        -- Whoever ends several has it while he waits for a row: here it comes before the rows.
+        perform pg_advisory_xact_lock(hashtext('weekclose audit chain'));
+    end if;
     for due in
         select hold_number from payouts.escrow_holds
         where status = 'active' and release_at <= at_instant

@@ -74,7 +74,8 @@ begin
         )
         or (old.status, new.status) not in (
             ('pending', 'processing'), ('processing', 'processing'), ('processing', 'completed'),
-            ('processing', 'failed'), ('pending', 'cancelled'), ('processing', 'cancelled')
+            ('processing', 'failed'), ('pending', 'cancelled'), ('processing', 'cancelled'),
+            ('failed', 'cancelled')
         )
         or new.retry_count not in (old.retry_count, old.retry_count + 1)
         or new.triggered_at < old.triggered_at
@@ -520,8 +521,9 @@ begin
 end
 $$;
 
--- A schedule that is open, locked. Whoever comes second waits, and finds what the first has left.
-create function payouts.lock_schedule(number text) returns payouts.payout_schedules language plpgsql as $$
+-- A schedule that can still go on, locked. Whoever comes second waits, and finds what the first has left.
+create function payouts.lock_schedule(number text, expected text []) returns payouts.payout_schedules
+language plpgsql as $$
 declare
     schedule payouts.payout_schedules;
 begin
@@ -529,7 +531,7 @@ begin
     if not found then
         raise exception 'there is no schedule %', number using errcode = 'WC005';
     end if;
-    if schedule.status not in ('pending', 'processing') then
+    if schedule.status <> all(expected) then
         raise exception 'schedule % is % already', number, schedule.status using errcode = 'WC005';
     end if;
     return schedule;
@@ -601,6 +603,8 @@ declare
 begin
     perform payouts.refuse_other_name(actor);
     perform payouts.release_due_holds(at_instant, actor);
+    -- Whoever cancels several has it while he waits for a row: here it comes before the rows.
+    perform pg_advisory_xact_lock(hashtext('weekclose audit chain'));
     for schedule in
         select schedules.* from payouts.payout_schedules as schedules
         left join staging.stg_orders as orders on schedules.order_id = orders.order_id
@@ -623,18 +627,19 @@ declare
     schedule payouts.payout_schedules;
 begin
     perform payouts.refuse_other_name(actor);
-    schedule := payouts.lock_schedule(number);
+    schedule := payouts.lock_schedule(number, array['pending', 'processing']);
     perform payouts.release_due_holds(clock_timestamp(), actor);
     return payouts.try_schedule(schedule, clock_timestamp(), actor);
 end
 $$;
 
+-- What failed for good is listed until somebody puts it aside.
 create function payouts.cancel_schedule(number text, why text, actor text) returns void language plpgsql as $$
 declare
     schedule payouts.payout_schedules;
 begin
     perform payouts.refuse_other_name(actor);
-    schedule := payouts.lock_schedule(number);
+    schedule := payouts.lock_schedule(number, array['pending', 'processing', 'failed']);
     update payouts.payout_schedules
     set
         status = 'cancelled', cancel_reason = why, next_try_at = null, ended_by = actor,

@@ -32,6 +32,9 @@ payouts as (
     ) as rows
 ),
 
+-- A request is promised by its approval, not by a frozen row.
+promised as (select * from payouts where request_number is null),
+
 booked as (
     select
         payouts.*,
@@ -55,19 +58,18 @@ booked as (
 
 select
     'not_as_frozen' as break_type,
-    coalesce(payouts.payout_number, concat_ws(':', payout_window, seller_id, currency)) as entity,
+    coalesce(promised.payout_number, concat_ws(':', payout_window, seller_id, currency)) as entity,
     seller_id,
     payout_window,
     currency,
     coalesce(payables.payable, 0) as expected,
-    coalesce(payouts.amount, 0) as actual,
-    coalesce(payouts.created_at, payables.frozen_at) as detected_at,
+    coalesce(promised.amount, 0) as actual,
+    coalesce(promised.created_at, payables.frozen_at) as detected_at,
     'books' as category,
     'engineering' as owner
 from payables
-full outer join (select * from payouts where request_number is null) as payouts
-    using (payout_window, seller_id, currency)
-where payables.payable is distinct from payouts.amount
+full outer join promised using (payout_window, seller_id, currency)
+where payables.payable is distinct from promised.amount
 union all
 select
     'not_as_booked' as break_type,

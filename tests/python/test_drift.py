@@ -63,7 +63,7 @@ class Week:
                 **{"adjustments": 0, "carry_in": 0, "payable": payable, "carry_out": balance - payable},
                 "rail": {"E": "ERC-20", "T": "TRC-20", "S": "SPL"}[self.rails[number % 10]],
                 "status": "ready" if payable else "carried_forward",
-                **{"block_reasons": [], "order_count": 1, "late_line_count": 0},
+                **{"block_reasons": [], "order_count": 1, "late_line_count": 0, "held": 0},
             }
 
 

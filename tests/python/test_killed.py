@@ -444,8 +444,11 @@ def content(database: Server) -> dict[str, list[dict[str, Any]]]:
 
 
 def but_for_numbers(rows: dict[str, list[dict[str, Any]]]) -> dict[str, list[str]]:
-    """Without times, and without numbers that were drawn: those that nobody used are a gap."""
-    drawn = ("at", "_in", "_id", "hash", "number", "before", "after", "entity", "reference")
+    """Without times, and without what was drawn or is of one process: numbers that nobody used are a gap."""
+    drawn = (
+        *("at", "_in", "_id", "hash", "number", "before", "after", "entity", "reference"),
+        *("metadata", "run", "payload"),
+    )
     return {
         table: sorted(
             str({name: value for name, value in row.items() if not name.endswith(drawn)}) for row in found

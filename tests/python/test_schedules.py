@@ -153,13 +153,15 @@ def test_it_is_tried_three_times(desk: Desk) -> None:  # noqa: F811
     assert tried(desk)[:2] == ("failed", 3)
     assert run(desk, DUE + timedelta(days=365)) == {}
     assert "is failed already" in desk.refused("olga", "schedules", "trigger", NUMBER, code=5)
-    assert "is failed already" in desk.refused("olga", "schedules", "cancel", NUMBER, *WHY, code=5)
+    assert [row["status"] for row in desk.does("olga", "schedules", "list", "--json").json] == ["failed"]
+    desk.does("olga", "schedules", "cancel", NUMBER, *WHY)
+    assert tried(desk)[:2] == ("cancelled", 3)
     assert [
         action
         for (action,) in desk.owner.execute(
             "select action from payouts.audit_log where entity = 'schedule:SCH0000001' order by entry_id"
         )
-    ] == ["schedule create", "schedule try", "schedule try", "schedule fail"]
+    ] == ["schedule create", "schedule try", "schedule try", "schedule fail", "schedule cancel"]
 
 
 def test_the_third_time_it_works(desk: Desk) -> None:  # noqa: F811

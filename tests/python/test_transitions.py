@@ -671,7 +671,8 @@ SCHEDULE_STEPS = {
     # Tried again.
     "processing": ("processing", "completed", "failed", "cancelled"),
     "completed": (),
-    "failed": (),
+    # Put aside.
+    "failed": ("cancelled",),
     "cancelled": (),
 }
 WAY_TO_SCHEDULE = {
