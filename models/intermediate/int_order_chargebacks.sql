@@ -11,7 +11,8 @@ claims as (
         opened.event_at as opened_at,
         -opened.source_amount as amount,
         closed.line_id is not null as is_released,
-        disputes.status = 'open' as is_undecided,
+        -- What a freeze has released stays released; a verdict that is revised later is a break.
+        disputes.status = 'open' and closed.line_id is null as is_undecided,
         opened.payout_window > sales.payout_window
         and opened.payout_window >= {{ settlement_start() }} as is_committed
     from {{ ref('stg_disputes') }} as disputes
@@ -73,5 +74,10 @@ inner join lateral (
             sum(case when events.payout_window >= {{ first_unfrozen_window() }} then events.disputes end), 0
         ) as to_be_frozen
     from {{ ref('int_order_events') }} as events
-    where events.order_id = orders.order_id and events.unsettled_reason is null
+    where
+        events.order_id = orders.order_id
+        and events.seller_id = orders.seller_id
+        and events.currency = orders.currency
+        and events.order_window = orders.order_window
+        and events.unsettled_reason is null
 ) as clawed on true

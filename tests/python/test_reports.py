@@ -412,7 +412,8 @@ def seller_payment_behaviour(books: Books) -> Report:
 
 def chargeback_losses(books: Books) -> Report:
     """From the raw rows: a dispute is late from the end of the order's reserve on, and takes from the seller
-    what he still has of the order. None of these orders has two disputes."""
+    what he still has of the order. What a freeze has released stays released, whatever the raw row says
+    later. None of these orders has two disputes."""
     orders = {row["order_id"]: row for row in books["orders"]}
     refunds = books.by("refunds", "order_id")
     frozen = {row["line_id"] for row in books["frozen_lines"]}
@@ -431,7 +432,9 @@ def chargeback_losses(books: Books) -> Report:
             continue
         has = order["gross_amount"] - order["fee_amount"]
         has -= sum(each["amount"] - each["fee_refund_amount"] for each in refunds[dispute["order_id"]])
-        released = dispute["amount"] if dispute["status"] in ("won", "withdrawn") else NONE
+        is_released = dispute["status"] in ("won", "withdrawn")
+        is_released |= f"dispute_closed:{dispute['dispute_id']}" in frozen
+        released = dispute["amount"] if is_released else NONE
         committed = dispute["amount"] - released
         clawed = min(committed, max(NONE, has))
         owed = clawed
@@ -635,7 +638,8 @@ def test_a_report_says_what_the_tables_say(later: Connection[Any], name: str) ->
     assert found == READINGS[name](_books(later))
 
 
-# What is against the rules, in history as nobody can write it: the guards are off.
+# What is against the rules, or came after another freeze, in history as nobody can write it: the guards are
+# off.
 AGAINST_THE_RULES: dict[str, tuple[str, str, tuple[Any, ...], Row]] = {
     "a payout on hold leaves": (
         "insert into payouts.batch_items (batch_id, payout_number, seller_id, currency)"
@@ -682,6 +686,18 @@ AGAINST_THE_RULES: dict[str, tuple[str, str, tuple[Any, ...], Row]] = {
             "recovery_rate": Decimal("0.600000"),
             "loss_rate": Decimal("0.400000"),
         },
+    ),
+    "a verdict is revised after its freeze": (
+        "insert into payouts.frozen_lines (line_id, payout_window, seller_id, currency, order_id, kind,"
+        " source_id, event_at, order_window, home_window, gross, fees, refunds, disputes, adjustments,"
+        " source_amount)"
+        " select line_id, payout_window, seller_id, currency, order_id, kind, source_id, event_at,"
+        " order_window, home_window, gross, fees, refunds, disputes, 0, source_amount"
+        " from intermediate.int_order_events where source_id = 'dg1';"
+        " update raw.disputes set status = 'open', closed_at = null where dispute_id = 'dg1'",
+        "chargeback_losses",
+        (date(2026, 10, 25), "USD"),
+        {},
     ),
 }
 
