@@ -27,7 +27,7 @@ week: setup ## Play a small sample marketplace, week by week, and show the last 
 test: setup second-postgres browser ## Everything that CI runs; DATABASE_URL names another PostgreSQL to run it on
 	@mkdir -p target; \
 	$(MAKE) --no-print-directory lint >target/lint.log 2>&1 & lint=$$!; \
-	$(BIN)/pytest --numprocesses auto --dist loadgroup --no-loadscope-reorder; tests=$$?; \
+	$(BIN)/pytest --numprocesses auto --dist loadfile --no-loadscope-reorder; tests=$$?; \
 	wait $$lint; linted=$$?; \
 	cat target/lint.log; \
 	exit $$((tests | linted))

@@ -4,6 +4,7 @@
 """
 
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -20,18 +21,19 @@ from psycopg import Connection, sql
 
 from closed_weeks import play
 from page_browser import browser, keep, show  # noqa: F401
-from small_week import dbt_home, no_week, warehouse, week  # noqa: F401
+from small_week import NIGHT, START, Week, begun_week, copied_week
 from weekclose.database import open_connection, server
 from weekclose.migrations import migrate
+from weekclose.policy import effective_vars
 from weekclose.postgres import EmbeddedPostgres, Server
 from weekclose.settings import Settings, project_dir
-from weekclose.warehouse import Warehouse
+from weekclose.warehouse import Vars, Warehouse, project_digest
 
 GIVEN_URL = os.environ.get("DATABASE_URL", "")
 COMMAND = Path(sys.executable).parent / "weekclose"
 
-# What takes longest begins first, so that the workers end together.
-LONGEST = ("test_reference", "test_demo", "test_corruption", "test_sunday", "test_killed")
+# What takes longest begins first, so that the workers end together. A worker takes a whole file (loadfile).
+LONGEST = ("test_demo", "test_reference", "test_sunday", "test_corruption", "test_killed", "test_roles")
 
 NewDatabase = Callable[[], AbstractContextManager[Server]]
 RunCommand = Callable[..., subprocess.CompletedProcess[str]]
@@ -39,17 +41,8 @@ RunCommand = Callable[..., subprocess.CompletedProcess[str]]
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What is costly to set up is set up once: a module's tests share a worker, and so do all modules that
-    read the closed weeks."""
-
-    def module(item: pytest.Item) -> str:
-        return item.path.stem
-
-    reading = {module(item) for item in items if "closed_weeks" in getattr(item, "fixturenames", ())}
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("closed_weeks" if module(item) in reading else module(item)))
     places = {name: place for place, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: places.get(module(item), len(places)))
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -63,6 +56,34 @@ def clean_environment() -> Iterator[None]:
             patch.setenv(name, "")
         patch.setenv("WEEKCLOSE_ACTOR", "tester")
         patch.setenv("NO_COLOR", "1")
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def parsed_once() -> Iterator[None]:
+    """Parsing takes longer than a Sunday, and of its database a parsed project has only the name: the next
+    database gets a copy with its own name, which is as long."""
+    invoke = Warehouse._invoke
+    known: dict[tuple[str, str, int], tuple[bytes, bytes]] = {}
+
+    def invoked(self: Warehouse, arguments: list[str], variables: Vars, manifest: Any = None) -> Any:
+        from dbt.contracts.graph.manifest import Manifest
+
+        if arguments != ["parse"]:
+            return invoke(self, arguments, variables, manifest)
+        name = self._server.dbname.encode()
+        key = (str(project_dir()), project_digest(variables), len(name))
+        if key not in known:
+            parsed = vars(invoke(self, arguments, variables)).items()
+            known[key] = name, pickle.dumps({part: value for part, value in parsed if part != "_lock"})
+        first, content = known[key]
+        # Not as a manifest is pickled: dbt 1.11 mixes up its parts.
+        copied = Manifest()
+        vars(copied).update(pickle.loads(content.replace(first, name)))
+        return copied
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Warehouse, "_invoke", invoked)
         yield
 
 
@@ -223,13 +244,67 @@ def weekclose() -> RunCommand:
 
 
 @pytest.fixture(scope="session")
-def new_marts(
-    new_database: NewDatabase, first_server: Server, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[NewDatabase]:
+def marts_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The WEEKCLOSE_HOME that `new_marts` were built in: it knows that their views stand."""
+    return tmp_path_factory.mktemp("marts")
+
+
+@pytest.fixture(scope="session")
+def new_marts(new_database: NewDatabase, first_server: Server, marts_home: Path) -> Iterator[NewDatabase]:
     """As `new_database`, with the marts over nothing: they are built once, and copied."""
     with new_database() as template:
-        Warehouse(Settings(WEEKCLOSE_HOME=tmp_path_factory.mktemp("marts")), template).build({})
+        warehouse = Warehouse(Settings(WEEKCLOSE_HOME=marts_home), template)
+        built = warehouse.build(effective_vars({"settlement_start": START.isoformat()}, NIGHT))
+        assert [result.name for result in built if result.kind == "model" and result.is_red] == []
         yield lambda: _created(first_server, template.dbname)
+
+
+@pytest.fixture
+def week(new_marts: NewDatabase, marts_home: Path, tmp_path: Path) -> Iterator[Week]:
+    """The marketplace of small_week.py before its first Sunday, for one test."""
+    with begun_week(new_marts, marts_home, tmp_path / "home") as week:
+        yield week
+
+
+Played = tuple[NewDatabase, Path]
+
+
+@pytest.fixture(scope="session")
+def built_weeks(
+    first_server: Server, new_marts: NewDatabase, marts_home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Played]:
+    """What `built_week` is a copy of, and the WEEKCLOSE_HOME that goes with it."""
+    home = tmp_path_factory.mktemp("built") / "home"
+    with begun_week(new_marts, marts_home, home) as week:
+        assert week.sunday(may_freeze=False).outcome == "not_frozen"
+        week.conn.close()
+        yield lambda: _created(first_server, week.server.dbname), home
+
+
+@pytest.fixture
+def built_week(built_weeks: Played, tmp_path: Path) -> Iterator[Week]:
+    """`week` after its first Sunday, which was asked not to freeze, for one test."""
+    with copied_week(*built_weeks, tmp_path / "home") as week:
+        yield week
+
+
+@pytest.fixture(scope="session")
+def frozen_weeks(
+    first_server: Server, new_marts: NewDatabase, marts_home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Played]:
+    """What `frozen_week` is a copy of, and the WEEKCLOSE_HOME that goes with it."""
+    home = tmp_path_factory.mktemp("frozen") / "home"
+    with begun_week(new_marts, marts_home, home) as week:
+        assert week.sunday().outcome == "frozen"
+        week.conn.close()
+        yield lambda: _created(first_server, week.server.dbname), home
+
+
+@pytest.fixture
+def frozen_week(frozen_weeks: Played, tmp_path: Path) -> Iterator[Week]:
+    """`week` after its first Sunday, which froze window 2026-11-01, for one test."""
+    with copied_week(*frozen_weeks, tmp_path / "home") as week:
+        yield week
 
 
 @pytest.fixture(scope="session")

@@ -1,28 +1,29 @@
-"""A small marketplace in a database of its own, and its Sundays. Import the fixtures to use them."""
+"""A small marketplace in a database of its own, and its Sundays."""
 
+import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pytest
-from psycopg import Connection, sql
+from psycopg import Connection
 
 from weekclose.database import open_connection
-from weekclose.policy import effective_vars
 from weekclose.postgres import Server
 from weekclose.settings import Settings
 from weekclose.sunday import SundayReport, run_sunday
 from weekclose.warehouse import Warehouse
+
+if TYPE_CHECKING:
+    from conftest import NewDatabase
 
 WALLET = "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t"
 WRONG_CHECKSUM = "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6u"
 START = date(2026, 11, 1)
 NIGHT = datetime(2026, 11, 15, 23, tzinfo=UTC)
 NEXT_NIGHT = datetime(2026, 11, 22, 23, tzinfo=UTC)
-
-COPY = sql.SQL("create database {} template {}")
 
 
 @dataclass
@@ -63,42 +64,26 @@ class Week:
         return row[0]
 
 
-@pytest.fixture(scope="module")
-def dbt_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
+@contextmanager
+def copied_week(new_database: "NewDatabase", built_in: Path, home: Path) -> Iterator[Week]:
+    """In a database of its own, with a copy of the WEEKCLOSE_HOME that it was built in."""
+    shutil.copytree(built_in, home)
+    with new_database() as database, open_connection(database) as conn:
+        yield Week(database, conn, Warehouse(Settings(WEEKCLOSE_HOME=home), database))
 
 
-@pytest.fixture(scope="module")
-def warehouse(module_database: Server, dbt_home: Path) -> Warehouse:
-    """One for the module: the project is parsed once."""
-    return Warehouse(Settings(WEEKCLOSE_HOME=dbt_home), module_database)
+@contextmanager
+def empty_week(new_marts: "NewDatabase", marts_home: Path, home: Path) -> Iterator[Week]:
+    """Nobody sells anything; it remembers no build, though the marts stand."""
+    with copied_week(new_marts, marts_home, home) as week:
+        week.conn.execute("delete from intermediate.int_builds")
+        yield week
 
 
-@pytest.fixture(scope="module")
-def no_week(first_server: Server, module_database: Server, warehouse: Warehouse) -> Iterator[sql.Identifier]:
-    """A copy of the database that was built over nothing and remembers no build: each test starts with it."""
-    built = warehouse.build(effective_vars({"settlement_start": START.isoformat()}, NIGHT))
-    assert [result.name for result in built if result.kind == "model" and result.is_red] == []
-    with open_connection(module_database) as conn:
-        conn.execute("delete from intermediate.int_builds")
-    copy = sql.Identifier(f"{module_database.dbname}_built")
-    with open_connection(first_server) as admin:
-        admin.execute(COPY.format(copy, sql.Identifier(module_database.dbname)))
-        yield copy
-        admin.execute(sql.SQL("drop database {} with (force)").format(copy))
-
-
-@pytest.fixture
-def week(
-    first_server: Server, module_database: Server, warehouse: Warehouse, no_week: sql.Identifier
-) -> Iterator[Week]:
-    # Under the same name: the parsed project has it everywhere.
-    name = sql.Identifier(module_database.dbname)
-    with open_connection(first_server) as admin:
-        admin.execute(sql.SQL("drop database {} with (force)").format(name))
-        admin.execute(COPY.format(name, no_week))
-    with open_connection(module_database) as conn:
-        week = Week(module_database, conn, warehouse)
+@contextmanager
+def begun_week(new_marts: "NewDatabase", marts_home: Path, home: Path) -> Iterator[Week]:
+    """Before its first Sunday."""
+    with empty_week(new_marts, marts_home, home) as week:
         week.seller("s1")
         week.seller("s2")
         week.order("o1", "s1", "2026-11-02T10:00Z")

@@ -48,53 +48,50 @@ def test_a_hold_blocks_and_a_release_gives_back_the_same_content(week: Week) -> 
     ]
 
 
-def test_a_list_is_held_whole_or_not_at_all(week: Week) -> None:
-    week.sunday()
+def test_a_list_is_held_whole_or_not_at_all(frozen_week: Week) -> None:
     with pytest.raises(NothingToDo, match="seller nobody has no payout in window 2026-11-01 to hold"):
-        decisions.hold(week.conn, ["s1", "nobody"], START, "a list", "olga")
-    assert status(week, "s1") == ("ready", [])
-    assert week.one("select count(*) from payouts.holds") == 0
+        decisions.hold(frozen_week.conn, ["s1", "nobody"], START, "a list", "olga")
+    assert status(frozen_week, "s1") == ("ready", [])
+    assert frozen_week.one("select count(*) from payouts.holds") == 0
     with pytest.raises(UsageError, match="--reason is empty"):
-        decisions.hold(week.conn, ["s1"], START, " ", "olga")
+        decisions.hold(frozen_week.conn, ["s1"], START, " ", "olga")
 
 
-def test_an_approval_binds_to_the_content_that_was_seen(week: Week) -> None:
-    seen = week.sunday().frozen[0].content_digest
-    decisions.hold(week.conn, ["s1"], START, "look at it", "olga")
+def test_an_approval_binds_to_the_content_that_was_seen(frozen_week: Week) -> None:
+    seen = digest(frozen_week)
+    decisions.hold(frozen_week.conn, ["s1"], START, "look at it", "olga")
     with pytest.raises(Refused, match="the content of window 2026-11-01 has changed: its digest is now"):
-        decisions.approve(week.conn, START, seen, "anna")
-    decisions.approve(week.conn, START, digest(week), "anna")
-    assert week.one("select approved_by from payouts.batches") == "anna"
+        decisions.approve(frozen_week.conn, START, seen, "anna")
+    decisions.approve(frozen_week.conn, START, digest(frozen_week), "anna")
+    assert frozen_week.one("select approved_by from payouts.batches") == "anna"
     with pytest.raises(NothingToDo, match="approved already, by anna"):
-        decisions.approve(week.conn, START, digest(week), "berta")
-    decisions.release(week.conn, ["s1"], START, "it is fine", "olga")
-    row = week.conn.execute("select state, approved_by, approved_at from payouts.batches").fetchone()
+        decisions.approve(frozen_week.conn, START, digest(frozen_week), "berta")
+    decisions.release(frozen_week.conn, ["s1"], START, "it is fine", "olga")
+    row = frozen_week.conn.execute("select state, approved_by, approved_at from payouts.batches").fetchone()
     assert row == ("frozen", None, None), "what was approved is not what would go out now"
 
 
-def test_four_eyes(week: Week) -> None:
-    week.sunday()
-    decisions.hold(week.conn, ["s1"], START, "a look", "olga")
-    decisions.release(week.conn, ["s1"], START, "fine", "rosa")
-    decisions.clear(week.conn, ["s2"], "known", "clara")
+def test_four_eyes(frozen_week: Week) -> None:
+    decisions.hold(frozen_week.conn, ["s1"], START, "a look", "olga")
+    decisions.release(frozen_week.conn, ["s1"], START, "fine", "rosa")
+    decisions.clear(frozen_week.conn, ["s2"], "known", "clara")
     for actor, deed in (("tester", "froze"), ("olga", "held"), ("rosa", "released"), ("clara", "cleared")):
         with pytest.raises(Refused, match=f"{actor} {deed} in window 2026-11-01: another person"):
-            decisions.approve(week.conn, START, digest(week), actor)
+            decisions.approve(frozen_week.conn, START, digest(frozen_week), actor)
     # The rule is the table's: no other statement gets around it.
     with pytest.raises(psycopg.Error, match="tester froze"):
-        week.conn.execute(
+        frozen_week.conn.execute(
             "update payouts.batches set state = 'approved', approved_by = 'tester', approved_at = now()"
         )
-    decisions.approve(week.conn, START, digest(week), "anna")
+    decisions.approve(frozen_week.conn, START, digest(frozen_week), "anna")
 
 
-def test_an_approval_needs_the_digest_of_what_is_there(week: Week) -> None:
-    week.sunday()
-    week.conn.execute(
+def test_an_approval_needs_the_digest_of_what_is_there(frozen_week: Week) -> None:
+    frozen_week.conn.execute(
         "update payouts.payouts set status = 'blocked', block_reasons = '{on_hold}' where seller_id = 's1'"
     )
     with pytest.raises(psycopg.Error, match="is not what its digest says"):
-        week.conn.execute(
+        frozen_week.conn.execute(
             "update payouts.batches set state = 'approved', approved_by = 'anna', approved_at = now()"
         )
 
@@ -132,25 +129,24 @@ def test_a_clearance_lifts_the_review_alone(week: Week) -> None:
     assert status(week, "s1", date(2026, 11, 8))[0] == "ready", "a clearance holds for 30 days"
 
 
-def test_the_audit_log_names_its_first_broken_entry(week: Week) -> None:
-    week.sunday()
-    decisions.hold(week.conn, ["s1"], START, "why", "olga")
-    decisions.release(week.conn, ["s1"], START, "why not", "olga")
-    assert decisions.verify_audit(week.conn) == 3
+def test_the_audit_log_names_its_first_broken_entry(frozen_week: Week) -> None:
+    decisions.hold(frozen_week.conn, ["s1"], START, "why", "olga")
+    decisions.release(frozen_week.conn, ["s1"], START, "why not", "olga")
+    assert decisions.verify_audit(frozen_week.conn) == 3
     for tampering in (
         "update payouts.audit_log set reason = 'nothing' where entry_id = 2",
         "update payouts.audit_log set hash = repeat('0', 64) where entry_id = 2",
         "delete from payouts.audit_log where entry_id = 2",
     ):
-        with week.conn.transaction(force_rollback=True):
-            week.conn.execute("set local session_replication_role = replica")
-            week.conn.execute(tampering)
+        with frozen_week.conn.transaction(force_rollback=True):
+            frozen_week.conn.execute("set local session_replication_role = replica")
+            frozen_week.conn.execute(tampering)
             with pytest.raises(WeekcloseError, match=r"broken at entry [23]"):
-                decisions.verify_audit(week.conn)
+                decisions.verify_audit(frozen_week.conn)
 
 
-def test_the_commands(week: Week, weekclose: RunCommand) -> None:
-    seen = week.sunday().frozen[0].content_digest
+def test_the_commands(frozen_week: Week, weekclose: RunCommand) -> None:
+    seen = digest(frozen_week)
     for arguments, code, said in (
         (("approve", "2026-11-01", "--digest", seen), 3, "tester froze"),
         (("hold", "s1", "--window", "2026-11-01", "--reason", "r"), 0, "1 on hold"),
@@ -162,5 +158,5 @@ def test_the_commands(week: Week, weekclose: RunCommand) -> None:
         (("approve", "2026-11-01", "--digest", seen, "--by", "anna"), 0, "approved by anna"),
         (("audit", "verify"), 0, "all as written"),
     ):
-        result = weekclose(*arguments, database=week.server)
+        result = weekclose(*arguments, database=frozen_week.server)
         assert (result.returncode, said in result.stderr) == (code, True), (arguments, result.stderr)

@@ -298,10 +298,9 @@ def test_killed_anywhere_and_run_again(module_database: Server, tmp_path: Path, 
 # A freeze
 
 
-def test_a_freeze_killed_anywhere(week: SmallWeek, module_database: Server) -> None:
-    week.sunday(may_freeze=False)
+def test_a_freeze_killed_anywhere(built_week: SmallWeek) -> None:
     variables = effective_vars({"settlement_start": START.isoformat()}, NIGHT)
-    run_id = week.one("select run_id from payouts.warehouse_runs")
+    run_id = built_week.one("select run_id from payouts.warehouse_runs")
 
     def freeze_once(conn: Connection[Any]) -> list[FrozenWindow]:
         return freeze(conn, run_id, NIGHT, variables, OPERATOR)
@@ -309,14 +308,14 @@ def test_a_freeze_killed_anywhere(week: SmallWeek, module_database: Server) -> N
     def killed_at(at: int) -> bool:
         def work() -> None:
             kill_at(at)
-            with open_connection(module_database) as conn:
+            with open_connection(built_week.server) as conn:
                 freeze_once(conn)
 
         return in_child(work) == KILLED
 
     def end() -> list[Any]:
         return [
-            week.conn.execute(query.encode()).fetchall()
+            built_week.conn.execute(query.encode()).fetchall()
             for query in (
                 # A number that was drawn and not used is a gap; the digests name the numbers.
                 "select payout_window, content_digest = payouts.window_digest(payout_window), row_count,"
@@ -331,9 +330,9 @@ def test_a_freeze_killed_anywhere(week: SmallWeek, module_database: Server) -> N
 
     wanted: list[Any] = []
     for at in range(-1, 100):
-        empty(module_database, ["payouts"], keep=("warehouse_runs", "judged_wallets"))
+        empty(built_week.server, ["payouts"], keep=("warehouse_runs", "judged_wallets"))
         hit = at >= 0 and killed_at(at)
-        freeze_once(week.conn)
+        freeze_once(built_week.conn)
         wanted = wanted or end()
         assert end() == wanted, f"killed at {at}"
         assert len(wanted[2]) == 2

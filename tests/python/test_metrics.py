@@ -4,20 +4,15 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from psycopg import Connection
 
-from weekclose.database import open_connection
-from weekclose.postgres import Server
-from weekclose.settings import Settings
-from weekclose.sunday import run_sunday
-from weekclose.warehouse import Warehouse
-
-NIGHT = datetime(2026, 11, 15, 23, tzinfo=UTC)
-WALLET = "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t"
+from conftest import NewDatabase
+from small_week import NIGHT, START, WALLET, empty_week
+from weekclose.policy import effective_vars
 
 MARKETPLACE = f"""
 insert into raw.sellers (seller_id, region, settlement_currency, status, created_at, wallet_address) values
@@ -114,21 +109,22 @@ class SemanticLayer:
 
 
 @pytest.fixture(scope="module")
-def layer(module_database: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SemanticLayer]:
-    home = tmp_path_factory.mktemp("home")
-    warehouse = Warehouse(Settings.model_validate({"WEEKCLOSE_HOME": home}), module_database)
-    with open_connection(module_database) as conn:
-        conn.execute(MARKETPLACE.encode())
-        report = run_sunday(
-            module_database,
-            warehouse,
-            as_of=NIGHT,
-            actor="tester",
-            overrides={"settlement_start": "2026-11-01"},
-        )
+def layer(
+    new_marts: NewDatabase, marts_home: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[SemanticLayer]:
+    from dbt.contracts.graph.semantic_manifest import SemanticManifest
+
+    home = tmp_path_factory.mktemp("metrics") / "home"
+    with empty_week(new_marts, marts_home, home) as week:
+        week.conn.execute(MARKETPLACE.encode())
+        report = week.sunday()
         assert report.outcome == "frozen", report.message
-        manifest = json.loads((home / "dbt" / "target" / "semantic_manifest.json").read_text())
-        yield SemanticLayer(manifest, conn)
+        described = SemanticManifest(
+            week.warehouse._project(effective_vars({"settlement_start": START.isoformat()}, NIGHT)).manifest
+        )
+        described.write_json_to_file(str(home / "semantic_manifest.json"))
+        manifest = json.loads((home / "semantic_manifest.json").read_text())
+        yield SemanticLayer(manifest, week.conn)
 
 
 def test_the_week_has_what_the_metrics_ask_for(layer: SemanticLayer) -> None:

@@ -3,6 +3,7 @@
 After every test at the desk the ledger, the obligations and the audit log agree (`desk.agree`).
 """
 
+import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -17,6 +18,7 @@ import pytest
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
+from conftest import NewDatabase
 from desk import Desk, agree, desk, people  # noqa: F401
 from frozen_window import APPROVER, OPERATOR, WINDOW, frozen_window, one, submitted_window
 from rail_batches import Bench, bench
@@ -707,10 +709,16 @@ def test_killed_anywhere_and_run_again(desk: Desk, tmp_path: Path) -> None:  # n
 
 
 @pytest.fixture
-def week(database: Server, people: dict[str, Server], tmp_path: Path) -> Iterator[tuple[Week, Desk]]:  # noqa: F811
+def week(
+    new_marts: NewDatabase,
+    marts_home: Path,
+    people: dict[str, Server],  # noqa: F811
+    tmp_path: Path,
+) -> Iterator[tuple[Week, Desk]]:
     """A marketplace with real Sundays, and the people of the desk."""
-    here = {who: replace(login, dbname=database.dbname) for who, login in people.items()}
-    with open_connection(database) as conn:
+    shutil.copytree(marts_home, tmp_path / "home")
+    with new_marts() as database, open_connection(database) as conn:
+        here = {who: replace(login, dbname=database.dbname) for who, login in people.items()}
         made = Week(database, conn, Warehouse(Settings(WEEKCLOSE_HOME=tmp_path / "home"), database))
         yield made, Desk(conn, here, tmp_path)
 

@@ -12,7 +12,7 @@ import pytest
 from psycopg import Connection
 
 from closed_weeks import HOSTILE_ID, HOSTILE_NAME
-from small_week import NEXT_NIGHT, NIGHT, START, Week, dbt_home, warehouse, week  # noqa: F401
+from small_week import NEXT_NIGHT, NIGHT, START, Week
 from weekclose.database import open_connection
 from weekclose.errors import NothingToDo
 from weekclose.postgres import Server
@@ -237,7 +237,7 @@ def test_a_page_of_a_window_that_is_not_frozen_is_refused(closed: Connection[Any
 # -- what changed since last week --------------------------------------------------------------------
 
 
-def test_the_bridge_is_exact_and_names_the_lines(week: Week) -> None:  # noqa: F811
+def test_the_bridge_is_exact_and_names_the_lines(week: Week) -> None:
     week.order("late", "s2", "2026-10-28T10:00Z", gross=30, fee=0)
     week.sunday(EARLIER_NIGHT, start=date(2026, 10, 25))
     before = week.one(
@@ -274,21 +274,20 @@ def test_the_bridge_is_exact_and_names_the_lines(week: Week) -> None:  # noqa: F
 
 
 def test_a_red_run_names_what_bars_the_freeze(
-    week: Week,  # noqa: F811
+    built_week: Week,
     tmp_path: Path,
 ) -> None:
-    week.sunday(may_freeze=False)
-    page = page_data(week.conn)
+    page = page_data(built_week.conn)
     assert (page["verdict"]["tone"], page["batch"]) == ("warn", None)
     assert page["verdict"]["headline"] == "Window 2026-11-01 is due and not frozen"
     # No build before this one saw the whole window.
     bridge = page["bridge"]["USD"]
     assert (bridge["previous"], bridge["current"]) == (None, 13500)
-    week.conn.execute("update intermediate.int_order_events set gross = 107 where line_id = 'sale:o1'")
-    report = week.sunday()
+    built_week.conn.execute("update intermediate.int_order_events set gross = 107 where line_id = 'sale:o1'")
+    report = built_week.sunday()
     assert report.outcome == "refused"
-    publish(week.server, week.warehouse, tmp_path)
-    page = page_data(week.conn)
+    publish(built_week.server, built_week.warehouse, tmp_path)
+    page = page_data(built_week.conn)
     verdict = page["verdict"]
     assert (verdict["tone"], verdict["command"]) == ("bad", "weekclose sunday")
     assert verdict["headline"] == "1 check stops this window: 1 seller with 97.00 USD"
@@ -342,7 +341,7 @@ def test_every_check_says_what_it_protects(closed: Connection[Any]) -> None:
 
 
 def test_empty_databases_say_what_to_do(
-    week: Week,  # noqa: F811
+    week: Week,
     empty_conn: Connection[Any],
 ) -> None:
     with pytest.raises(NothingToDo, match="db migrate"):
@@ -361,42 +360,41 @@ def test_empty_databases_say_what_to_do(
 
 
 def test_past_weeks_are_kept_and_follow_their_payouts(
-    week: Week,  # noqa: F811
+    frozen_week: Week,
     tmp_path: Path,
 ) -> None:
-    week.sunday()
-    first = write_site(week.server, week.warehouse, tmp_path)
+    first = write_site(frozen_week.server, frozen_week.warehouse, tmp_path)
     past = tmp_path / "weeks" / f"{START}.html"
     assert first.weeks == [str(START)]
     assert {f"{name}.html" for name in LINKS} <= {path.name for path in tmp_path.iterdir()}
     assert "Ready to approve" in first.headline
 
     made = past.stat().st_mtime_ns, (tmp_path / "models.html").stat().st_mtime_ns
-    assert write_site(week.server, week.warehouse, tmp_path).weeks == []
+    assert write_site(frozen_week.server, frozen_week.warehouse, tmp_path).weeks == []
     assert made == (past.stat().st_mtime_ns, (tmp_path / "models.html").stat().st_mtime_ns)
 
-    batch = week.one("select batch_id from payouts.batches")
-    digest = week.one("select content_digest from payouts.batches")
-    week.conn.execute("select payouts.approve(%s, %s, 'anna')", [START, digest])
-    week.conn.execute("select payouts.claim_batch(%s, %s, 'batch', 'body', 'olga')", [batch, digest])
-    week.conn.execute("select payouts.take_receipt(%s, 'pb_1', 'olga')", [batch])
-    again = write_site(week.server, week.warehouse, tmp_path)
+    batch = frozen_week.one("select batch_id from payouts.batches")
+    digest = frozen_week.one("select content_digest from payouts.batches")
+    frozen_week.conn.execute("select payouts.approve(%s, %s, 'anna')", [START, digest])
+    frozen_week.conn.execute("select payouts.claim_batch(%s, %s, 'batch', 'body', 'olga')", [batch, digest])
+    frozen_week.conn.execute("select payouts.take_receipt(%s, 'pb_1', 'olga')", [batch])
+    again = write_site(frozen_week.server, frozen_week.warehouse, tmp_path)
     assert again.weeks == [str(START)]
     assert again.headline == "With the rail: 135.00 USD not answered yet"
-    page = page_data(week.conn, START)
+    page = page_data(frozen_week.conn, START)
     assert page["batch"]["attempts"][0]["outcome"] == "accepted"
     assert set(_decoded(page["payouts"]["columns"]["status"])) == {"submitted"}
 
-    week.sunday(NEXT_NIGHT)
-    nobody = write_site(week.server, week.warehouse, tmp_path)
+    frozen_week.sunday(NEXT_NIGHT)
+    nobody = write_site(frozen_week.server, frozen_week.warehouse, tmp_path)
     assert (nobody.weeks, nobody.tone) == (["2026-11-08"], "idle")
     assert nobody.headline == "Window 2026-11-08 is frozen and pays nobody"
-    links = page_data(week.conn)["page"]["weeks"]
+    links = page_data(frozen_week.conn)["page"]["weeks"]
     assert [(each["href"], each["state"]) for each in links] == [
         ("weeks/2026-11-08.html", "no payouts"),
         ("weeks/2026-11-01.html", "submitted"),
     ]
-    past_page = in_the_folder_of_weeks(page_data(week.conn, START))["page"]
+    past_page = in_the_folder_of_weeks(page_data(frozen_week.conn, START))["page"]
     assert past_page["links"]["index"] == "../index.html"
     assert past_page["weeks"][1]["href"] == "2026-11-01.html"
 

@@ -23,12 +23,15 @@ from controls import seeded
 from frozen_window import WINDOW, frozen_window, one
 from rail_batches import KEY, Bench, bench
 from sample_documents import pdf
+from small_week import NIGHT
 from weekclose import events
 from weekclose.database import open_connection
 from weekclose.migrations import migrate
 from weekclose.postgres import EmbeddedPostgres, Server
 from weekclose.rails.protocol import RailEvent
-from weekclose.settings import project_dir
+from weekclose.settings import Settings, project_dir
+from weekclose.sunday import run_sunday
+from weekclose.warehouse import Warehouse
 
 REFUSED = "42501"
 
@@ -273,9 +276,14 @@ def sunday(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     with create() as where, created_logins(where, home) as logins:
         logins.runs("cron", "load", files)
         assert "unchanged" in logins.runs("loader", "load", files)
+        logins.runs("cron", "sunday", "--as-of", NIGHT.isoformat(), "--vars", SETTINGS)
         # Twice: what the first build has granted and replaced, the second one finds.
-        for more in ((), ("--no-freeze",)):
-            logins.runs("cron", "sunday", "--as-of", "2026-11-15T23:00:00Z", "--vars", SETTINGS, *more)
+        cron = logins.of["cron"]
+        again = Warehouse(Settings(WEEKCLOSE_HOME=home), cron)
+        report = run_sunday(
+            cron, again, as_of=NIGHT, actor=cron.user, overrides=json.loads(SETTINGS), may_freeze=False
+        )
+        assert report.outcome == "not_frozen"
         with open_connection(where) as admin:
             admin.execute("insert into payouts.seller_logins values (%s, 's1')", [logins.name("seller")])
         yield logins

@@ -131,9 +131,9 @@ def test_codes(conn: Connection[Any], step: int, expected: str) -> None:
     assert code == expected[2:]
 
 
-def test_an_approval_with_a_code(week: Week, weekclose: RunCommand) -> None:
+def test_an_approval_with_a_code(frozen_week: Week, weekclose: RunCommand) -> None:
     """Enrol and approve as people do: what enrol prints is all that an authenticator needs."""
-    assert week.sunday().frozen
+    week = frozen_week
     shown = json.loads(weekclose("otp", "enrol", "--by", APPROVER, "--json", database=week.server).stdout)
     link = urlsplit(shown["uri"])
     assert (link.scheme, link.netloc) == ("otpauth", "totp")
@@ -167,7 +167,14 @@ def test_an_approval_with_a_code(week: Week, weekclose: RunCommand) -> None:
     decisions.hold(week.conn, ["s1"], WINDOW, "a look", OPERATOR)
     code = code_of(week.conn, secret, ahead=1)
     said = in_a_terminal(
-        week.server, "approve", str(WINDOW), "--digest", digest(week.conn), "--by", APPROVER, typed=code
+        week.server,
+        "approve",
+        str(WINDOW),
+        "--digest",
+        digest(week.conn),
+        "--by",
+        APPROVER,
+        typed=code,
     )
     assert said == f"Code of your authenticator: window {WINDOW} is approved by {APPROVER}\n"
     assert week.one("select approved_by from payouts.batches") == APPROVER

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -44,17 +45,16 @@ def test_a_green_sunday_freezes_the_due_window_once(week: Week) -> None:
     assert week.one("select payouts.batch_digest('W2026-11-01')") == report.frozen[0].content_digest
 
 
-def test_the_digest_is_a_function_of_the_content(week: Week) -> None:
-    week.sunday()
-    digest = week.one("select content_digest from payouts.frozen_windows")
-    week.conn.execute("set timezone = 'Pacific/Kiritimati'")
-    week.conn.execute("set datestyle = 'German'")
-    assert week.one("select payouts.window_digest('2026-11-01')") == digest
-    week.conn.execute("set session_replication_role = replica")
-    week.conn.execute(
+def test_the_digest_is_a_function_of_the_content(frozen_week: Week) -> None:
+    digest = frozen_week.one("select content_digest from payouts.frozen_windows")
+    frozen_week.conn.execute("set timezone = 'Pacific/Kiritimati'")
+    frozen_week.conn.execute("set datestyle = 'German'")
+    assert frozen_week.one("select payouts.window_digest('2026-11-01')") == digest
+    frozen_week.conn.execute("set session_replication_role = replica")
+    frozen_week.conn.execute(
         "update payouts.frozen_lines set event_at = event_at + interval '1 us' where line_id = 'sale:o1'"
     )
-    assert week.one("select payouts.window_digest('2026-11-01')") != digest
+    assert frozen_week.one("select payouts.window_digest('2026-11-01')") != digest
 
 
 def test_a_wallet_with_a_wrong_checksum_is_blocked_and_its_money_stays(week: Week) -> None:
@@ -73,14 +73,13 @@ def test_a_wallet_with_a_wrong_checksum_is_blocked_and_its_money_stays(week: Wee
     ]
 
 
-def test_a_wallet_that_slipped_in_after_the_build_is_not_promised_to(week: Week) -> None:
-    week.sunday(may_freeze=False)
-    week.conn.execute(
+def test_a_wallet_that_slipped_in_after_the_build_is_not_promised_to(built_week: Week) -> None:
+    built_week.conn.execute(
         "update intermediate.int_window_rows set destination = %s where seller_id = 's2'", (WRONG_CHECKSUM,)
     )
-    run_id = week.one("select run_id from payouts.warehouse_runs")
+    run_id = built_week.one("select run_id from payouts.warehouse_runs")
     with pytest.raises(Refused, match="seller s2, window 2026-11-01: the wallet"):
-        freeze(week.conn, run_id, NIGHT, {}, "tester")
+        freeze(built_week.conn, run_id, NIGHT, {}, "tester")
 
 
 def test_red_checks_freeze_nothing(week: Week) -> None:
@@ -111,10 +110,9 @@ def test_an_earlier_as_of_rebuilds_and_freezes_nothing(week: Week) -> None:
     assert week.sunday(NIGHT).outcome == "frozen"
 
 
-def test_no_freeze_builds_only(week: Week) -> None:
-    assert week.sunday(may_freeze=False).outcome == "not_frozen"
-    assert week.one("select status from marts.settlement_windows where seller_id = 's2'") == "ready"
-    assert week.one("select count(*) from payouts.frozen_windows") == 0
+def test_no_freeze_builds_only(built_week: Week) -> None:
+    assert built_week.one("select status from marts.settlement_windows where seller_id = 's2'") == "ready"
+    assert built_week.one("select count(*) from payouts.frozen_windows") == 0
 
 
 def test_views_that_stand_are_left_alone(week: Week) -> None:
@@ -151,16 +149,15 @@ def test_a_skipped_sunday_is_frozen_with_the_next(week: Week) -> None:
     assert covered == (["sale:o1", "sale:o5"], Decimal("270.00"))
 
 
-def test_what_a_window_is_cannot_change_after_a_freeze(week: Week) -> None:
-    week.sunday()
+def test_what_a_window_is_cannot_change_after_a_freeze(frozen_week: Week) -> None:
     for changed in ({"settlement_timezone": "Europe/Berlin"}, {"payout_window_starts_on": "monday"}):
         start = None
         with pytest.raises(Refused, match="cannot change any more"):
-            week.sunday(NEXT_NIGHT, start=start, overrides=changed)
+            frozen_week.sunday(NEXT_NIGHT, start=start, overrides=changed)
     with pytest.raises(Refused, match="settlement_start is '2026-11-08'"):
-        week.sunday(NEXT_NIGHT, start=date(2026, 11, 8))
+        frozen_week.sunday(NEXT_NIGHT, start=date(2026, 11, 8))
     # Left out, it is what was frozen with.
-    assert week.sunday(NEXT_NIGHT, start=None).outcome == "frozen"
+    assert frozen_week.sunday(NEXT_NIGHT, start=None).outcome == "frozen"
 
 
 def test_a_run_with_another_reserve_is_kept_with_what_it_froze(week: Week) -> None:
@@ -194,22 +191,20 @@ def test_two_sundays_at_once(week: Week) -> None:
     assert outcomes == ["another Sunday run is going on: wait for it to end"]
 
 
-def test_marts_of_another_build_are_not_frozen(week: Week) -> None:
-    week.sunday(may_freeze=False)
-    week.conn.execute("update intermediate.int_builds set as_of = as_of + interval '1 hour'")
+def test_marts_of_another_build_are_not_frozen(built_week: Week) -> None:
+    built_week.conn.execute("update intermediate.int_builds set as_of = as_of + interval '1 hour'")
     with pytest.raises(Refused, match="rebuilt by another run"):
-        freeze(week.conn, uuid4(), NIGHT, {}, "tester")
+        freeze(built_week.conn, uuid4(), NIGHT, {}, "tester")
 
 
-def test_a_row_that_is_not_its_lines_is_not_frozen(week: Week) -> None:
-    week.sunday(may_freeze=False)
-    run_id = week.one("select run_id from payouts.warehouse_runs")
-    week.conn.execute("delete from intermediate.int_order_events where line_id = 'sale:o2'")
+def test_a_row_that_is_not_its_lines_is_not_frozen(built_week: Week) -> None:
+    run_id = built_week.one("select run_id from payouts.warehouse_runs")
+    built_week.conn.execute("delete from intermediate.int_order_events where line_id = 'sale:o2'")
     with pytest.raises(
         Refused, match=r"seller s2, window 2026-11-01, USD: the row says 45\.00, its lines add up to 0"
     ):
-        freeze(week.conn, run_id, NIGHT, {}, "tester")
-    assert week.one("select count(*) from payouts.frozen_rows") == 0
+        freeze(built_week.conn, run_id, NIGHT, {}, "tester")
+    assert built_week.one("select count(*) from payouts.frozen_rows") == 0
 
 
 def test_money_that_moved_since_the_build_is_not_frozen_twice(week: Week) -> None:
@@ -226,23 +221,22 @@ def test_money_that_moved_since_the_build_is_not_frozen_twice(week: Week) -> Non
         freeze(week.conn, run_id, NEXT_NIGHT, {}, "tester")
 
 
-def test_a_payment_that_was_made_after_its_money_had_rolled(week: Week) -> None:
+def test_a_payment_that_was_made_after_its_money_had_rolled(frozen_week: Week) -> None:
     """The rail said that it failed, the money went out with the next window, and it was paid all the same."""
-    week.sunday()
-    _tuesday(week, START, {"JPO0000001": "failed", "JPO0000002": "completed"})
-    week.sunday(NEXT_NIGHT)
-    _tuesday(week, NEXT, {"JPO0000003": "completed"})
+    _tuesday(frozen_week, START, {"JPO0000001": "failed", "JPO0000002": "completed"})
+    frozen_week.sunday(NEXT_NIGHT)
+    _tuesday(frozen_week, NEXT, {"JPO0000003": "completed"})
     balances = "select array[available_balance, in_transit] from marts.seller_balances where seller_id = 's1'"
-    assert week.one(balances) == [0, 0]
-    _look_up(week, START, {"JPO0000001": "completed"})
+    assert frozen_week.one(balances) == [0, 0]
+    _look_up(frozen_week, START, {"JPO0000001": "completed"})
     status = "select status from marts.settlement_windows where payout_number = 'JPO0000001'"
-    assert week.one(status) == "awaiting_reconciliation"
-    assert week.one(balances) == [-90, 90]
+    assert frozen_week.one(status) == "awaiting_reconciliation"
+    assert frozen_week.one(balances) == [-90, 90]
     for days, expected in ((7, (-90, 90, 0, 0)), (14, (0, 90, 90, 0))):
-        week.order(f"fresh {days}", "s2", (NEXT_NIGHT + timedelta(days - 1)).isoformat())
-        report = week.sunday(NEXT_NIGHT + timedelta(days), full_refresh=True)
+        frozen_week.order(f"fresh {days}", "s2", (NEXT_NIGHT + timedelta(days - 1)).isoformat())
+        report = frozen_week.sunday(NEXT_NIGHT + timedelta(days), full_refresh=True)
         assert (report.outcome, report.message) == ("frozen", "")
-        row = week.conn.execute(
+        row = frozen_week.conn.execute(
             "select carry_in, net, payable, carry_out from marts.settlement_windows"
             " where seller_id = 's1' and payout_window = %s",
             (NEXT + timedelta(days),),
@@ -250,16 +244,15 @@ def test_a_payment_that_was_made_after_its_money_had_rolled(week: Week) -> None:
         assert row == expected, "what was paid twice comes out of what is earned next"
 
 
-def test_a_payout_covered_by_another_does_not_go_out(week: Week) -> None:
+def test_a_payout_covered_by_another_does_not_go_out(frozen_week: Week) -> None:
     """Its money had rolled into this one before the rail said that it was paid."""
-    week.sunday()
-    _tuesday(week, START, {"JPO0000001": "failed"})
-    week.sunday(NEXT_NIGHT)
-    _look_up(week, START, {"JPO0000001": "completed"})
+    _tuesday(frozen_week, START, {"JPO0000001": "failed"})
+    frozen_week.sunday(NEXT_NIGHT)
+    _look_up(frozen_week, START, {"JPO0000001": "completed"})
     with pytest.raises(psycopg.Error, match=r"JPO0000003 .* what it pays for is covered by JPO0000001 too"):
-        _tuesday(week, NEXT, {})
-    week.order("fresh", "s2", (NEXT_NIGHT + timedelta(6)).isoformat())
-    assert week.sunday(NEXT_NIGHT + timedelta(7)).outcome == "frozen"
+        _tuesday(frozen_week, NEXT, {})
+    frozen_week.order("fresh", "s2", (NEXT_NIGHT + timedelta(6)).isoformat())
+    assert frozen_week.sunday(NEXT_NIGHT + timedelta(7)).outcome == "frozen"
 
 
 def _tuesday(week: Week, window: date, states: dict[str, str]) -> None:
@@ -287,7 +280,7 @@ def _look_up(week: Week, window: date, states: dict[str, str]) -> None:
     )
 
 
-def test_a_killed_sunday_leaves_nothing_half_done(week: Week, dbt_home: Path) -> None:
+def test_a_killed_sunday_leaves_nothing_half_done(week: Week, tmp_path: Path) -> None:
     """The freeze waits for a lock we hold; the process is killed there, and the next run finishes."""
     with open_connection(week.server) as blocker, blocker.transaction():
         blocker.execute("lock table payouts.batches in access exclusive mode")
@@ -297,12 +290,14 @@ def test_a_killed_sunday_leaves_nothing_half_done(week: Week, dbt_home: Path) ->
                 *("sunday", "--as-of", NIGHT.isoformat()),
                 *("--vars", json.dumps({"settlement_start": START.isoformat()})),
             ],
-            env=os.environ | {"DATABASE_URL": week.server.url, "WEEKCLOSE_HOME": str(dbt_home)},
+            env=os.environ | {"DATABASE_URL": week.server.url, "WEEKCLOSE_HOME": str(tmp_path / "home")},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
         waiting = "select count(*) from pg_locks where not granted and relation = 'payouts.batches'::regclass"
         while week.one(waiting) == 0:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(0.02)
             assert process.poll() is None, "the run ended before it reached its freeze"
         process.send_signal(signal.SIGKILL)
         process.wait()

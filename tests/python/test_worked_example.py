@@ -12,15 +12,12 @@ from typing import Any
 import pytest
 from psycopg import Connection, sql
 
-from weekclose.database import open_connection
+from conftest import NewDatabase
+from small_week import empty_week
 from weekclose.load import load_paths
-from weekclose.postgres import Server
-from weekclose.settings import Settings, project_dir
-from weekclose.sunday import run_sunday
-from weekclose.warehouse import Warehouse
+from weekclose.settings import project_dir
 
 PAGE = (project_dir() / "docs" / "worked-example.md").read_text()
-START = "2026-11-01"
 SELLER = "ana"
 
 Row = tuple[str, ...]
@@ -90,33 +87,26 @@ def shown(conn: Connection[Any], table: Table) -> list[Row]:
 
 @pytest.fixture(scope="module")
 def played(
-    module_database: Server, tmp_path_factory: pytest.TempPathFactory
+    new_marts: NewDatabase, marts_home: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, list[Row]]]:
     """What the marts showed, by table of the page; and the three Sundays were green."""
-    home: Path = tmp_path_factory.mktemp("home")
-    warehouse = Warehouse(Settings.model_validate({"WEEKCLOSE_HOME": home}), module_database)
+    files: Path = tmp_path_factory.mktemp("files")
     answers: dict[str, list[Row]] = {}
-    with open_connection(module_database) as conn:
+    with empty_week(new_marts, marts_home, files / "home") as week:
         for sunday in SUNDAYS:
-            arrived = home / sunday
+            arrived = files / sunday
             arrived.mkdir()
             for table in tables():
                 if table.arrives and table.sunday == sunday:
                     with (arrived / f"{table.relation}.csv").open("w", newline="") as file:
                         csv.writer(file).writerows([table.columns, *table.rows])
-            assert load_paths(conn, [arrived]).total.rejected == 0
-            report = run_sunday(
-                module_database,
-                warehouse,
-                as_of=datetime.fromisoformat(f"{sunday}T23:00:00Z"),
-                actor="tester",
-                overrides={"settlement_start": START},
-            )
+            assert load_paths(week.conn, [arrived]).total.rejected == 0
+            report = week.sunday(datetime.fromisoformat(f"{sunday}T23:00:00Z"))
             assert (report.outcome, report.message) == ("frozen", "")
             assert len(report.frozen) == 1
             for table in tables():
                 if not table.arrives and table.sunday == sunday:
-                    answers[str(table)] = shown(conn, table)
+                    answers[str(table)] = shown(week.conn, table)
         yield answers
 
 
