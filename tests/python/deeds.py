@@ -6,7 +6,16 @@ from decimal import Decimal
 from typing import Literal
 
 from obligations import CREDIT, DEDUCTION, HAPPENED, RECOVERY, ZERO, Adjustment, Party, Wish
-from reference import IN_TRANSIT, PAID, Books, EscrowHold, policy_of, reversal_reasons
+from reference import (
+    IN_TRANSIT,
+    PAID,
+    Books,
+    EscrowHold,
+    Request,
+    Schedule,
+    policy_of,
+    reversal_reasons,
+)
 
 # A policy of the seller's own that holds for this one deed; None: what the seeds say.
 OwnPolicy = Literal["manual", "exception"] | None
@@ -20,9 +29,9 @@ class NotAllowedError(Exception):
 
 @dataclass(frozen=True)
 class HandOver:
-    """A window is approved and goes out."""
+    """A window, or a request that another person approved, goes out."""
 
-    window: date
+    named: date | str
 
 
 @dataclass(frozen=True)
@@ -129,6 +138,41 @@ class EndHold:
     how: Literal["released", "cancelled"]
 
 
+@dataclass(frozen=True)
+class Ask:
+    """For part of a balance, between two windows."""
+
+    seller_id: str
+    currency: str
+    amount: Decimal
+
+
+@dataclass(frozen=True)
+class Answer:
+    """`is_own`: by who asked."""
+
+    number: str
+    verdict: Verdict
+    is_own: bool = False
+
+
+@dataclass(frozen=True)
+class Plan:
+    """It is to be asked for at this instant."""
+
+    seller_id: str
+    currency: str
+    amount: Decimal
+    due_at: datetime
+
+
+@dataclass(frozen=True)
+class RunPlans:
+    """The job that asks for what is due."""
+
+    at: datetime
+
+
 Deed = (
     HandOver
     | Word
@@ -144,14 +188,18 @@ Deed = (
     | Reverse
     | KeepBack
     | EndHold
+    | Ask
+    | Answer
+    | Plan
+    | RunPlans
 )
 
 
 def do(books: Books, deed: Deed) -> None:
     """Let the books follow a deed. Raises NotAllowedError, and leaves them as they were."""
     match deed:
-        case HandOver(window):
-            _hand_over(books, window)
+        case HandOver(named):
+            _hand_over(books, named)
         case Word():
             _hear(books, deed)
         case Propose():
@@ -189,6 +237,16 @@ def do(books: Books, deed: Deed) -> None:
             hold = books.escrow_holds[number]
             _require(hold.status == "active")
             books.escrow_holds[number] = replace(hold, status=how)
+        case Ask(seller_id, currency, amount):
+            _ask(books, (seller_id, currency), amount)
+        case Answer():
+            _answer(books, deed)
+        case Plan(seller_id, currency, amount, due_at):
+            _require(seller_id in books.sellers)
+            number = f"SCH{len(books.schedules) + 1:07}"
+            books.schedules[number] = Schedule((seller_id, currency), amount, due_at)
+        case RunPlans(at):
+            _run_plans(books, at)
 
 
 def _require(is_allowed: bool) -> None:
@@ -199,18 +257,20 @@ def _require(is_allowed: bool) -> None:
 # Payouts
 
 
-def _hand_over(books: Books, window: date) -> None:
+def _hand_over(books: Books, named: date | str) -> None:
     """All of the window's ready payouts or none; a seller who has changed since, or whose money is covered by
-    another payment, keeps it back."""
+    another payment, keeps it back. So does a hold, if it is requested money."""
     going = [
         payout
-        for key, payout in books.payouts.items()
-        if key.payout_window == window and payout.status == "ready"
+        for payout in books.payouts.values()
+        if payout.leaves_with == named and payout.status == "ready"
     ]
-    _require(window not in books.handed_over and bool(going))
+    _require(named not in books.handed_over and bool(going))
     for payout in going:
         seller = books.sellers[payout.key.seller_id]
         _require(seller.status == "active" and seller.wallet_address == payout.destination)
+        _require((seller.seller_id, payout.key.payout_window) not in books.holds)
+        _require(not payout.request or books.requestable(payout.party) >= 0)
         _require(
             not any(
                 other.number != payout.number
@@ -220,13 +280,13 @@ def _hand_over(books: Books, window: date) -> None:
                 for other in books.payouts.values()
             )
         )
-    books.handed_over.add(window)
+    books.handed_over.add(named)
     for payout in going:
         books.move(payout, "submitted")
 
 
 def _hear(books: Books, word: Word) -> None:
-    payout = books.payout(word.number)
+    payout = books.payouts[word.number]
     known, is_promised = books.known_amount(payout), word.amount == payout.amount
     last = books.told(payout.number, word.reference)
     match word.status, payout.status:
@@ -253,7 +313,7 @@ def _hear(books: Books, word: Word) -> None:
 
 
 def _execute(books: Books, deed: Execute) -> None:
-    payout = books.payout(deed.number)
+    payout = books.payouts[deed.number]
     by_hand = payout.status == "submitted" and payout.rail == "MANUAL"
     _require(by_hand or payout.status == "awaiting_reconciliation")
     books.note(payout.number, deed.reference, deed.amount)
@@ -264,7 +324,7 @@ def _execute(books: Books, deed: Execute) -> None:
 
 def _resolve(books: Books, deed: Resolve) -> None:
     """Whatever the end: what has left, and what was recorded because of it, come to what was promised."""
-    payout, executed = books.payout(deed.number), books.executions.get(deed.number)
+    payout, executed = books.payouts[deed.number], books.executions.get(deed.number)
     unexecuted = deed.verdict == "retry" and payout.rail == "MANUAL" and payout.status == "submitted"
     _require(payout.status == "awaiting_reconciliation" or unexecuted)
     _require(not deed.is_own)
@@ -290,7 +350,7 @@ def _resolve(books: Books, deed: Resolve) -> None:
 
 
 def _reverse(books: Books, deed: Reverse) -> None:
-    payout = books.payout(deed.number)
+    payout = books.payouts[deed.number]
     needs_evidence, direction = reversal_reasons()[deed.reason]
     _require(payout.status == "paid" and (deed.has_evidence or not needs_evidence))
     is_paid_back = direction == "debit" and any(
@@ -298,10 +358,47 @@ def _reverse(books: Books, deed: Reverse) -> None:
         == (RECOVERY, "manual", payout.number, "settled", payout.amount, payout.amount)
         for each in books.adjustments.values()
     )
-    books.payouts[payout.key] = replace(payout, status="reversed")
+    books.payouts[payout.number] = replace(payout, status="reversed")
     if not is_paid_back:
         of_class = CREDIT if direction == "credit" else DEDUCTION
         _record(books, payout.party, of_class, payout.amount, "reversal", payout.number, deed.policy)
+
+
+# Requests
+
+
+def _ask(books: Books, party: Party, amount: Decimal, schedule: str | None = None) -> None:
+    _require(any(key[1:] == party for key in books.frozen_rows))
+    _require(amount <= books.requestable(party) - books.asked_for(party))
+    books.requests[f"REQ{len(books.requests) + 1:07}"] = Request(party, amount, schedule)
+
+
+def _answer(books: Books, deed: Answer) -> None:
+    request, payout = books.requests[deed.number], books.payout_of(deed.number)
+    if deed.verdict == "approved":
+        _require(request.decision is None and not deed.is_own and books.is_payable(request.party))
+        _require(request.amount <= books.requestable(request.party))
+        books.approve(deed.number)
+        return
+    _require(request.decision != "rejected" and deed.number not in books.handed_over)
+    books.requests[deed.number] = replace(request, decision="rejected")
+    if payout:
+        books.block(payout, {*payout.block_reasons, "request_rejected"})
+
+
+def _run_plans(books: Books, at: datetime) -> None:
+    """The pauses between tries are shorter than those between two runs of the job."""
+    books.release_what_is_over(at)
+    for number, schedule in sorted(books.schedules.items()):
+        if schedule.status in ("pending", "processing") and schedule.due_at <= at:
+            try:
+                _ask(books, schedule.party, schedule.amount, number)
+            except NotAllowedError:
+                tries = schedule.tries + 1
+                schedule = replace(schedule, status="failed" if tries == 3 else "processing", tries=tries)
+            else:
+                schedule = replace(schedule, status="completed")
+            books.schedules[number] = schedule
 
 
 # Adjustments
@@ -343,7 +440,7 @@ def _record(
 def _propose(books: Books, deed: Propose) -> None:
     _require(deed.seller_id in books.sellers)
     party = deed.seller_id, deed.currency
-    _require(deed.about is None or books.payout(deed.about).party == party)
+    _require(deed.about is None or books.payouts[deed.about].party == party)
     _record(
         books,
         party,
@@ -444,11 +541,11 @@ def _decide(books: Books, adjustment: Adjustment, deed: Decide) -> None:
 
 def _mark(books: Books, concerned: set[Party]) -> None:
     """These sellers' money waits as long as an exception is open, where it has neither left nor rolled."""
-    for key, payout in list(books.payouts.items()):
+    for payout in list(books.payouts.values()):
         if (
             payout.party in concerned
             and payout.status in ("ready", "blocked")
-            and key.payout_window not in books.handed_over
+            and payout.leaves_with not in books.handed_over
             and not books.has_rolled(payout)
         ):
             reasons = {*payout.block_reasons} - {"exception_pending"}

@@ -14,7 +14,7 @@ from psycopg.types.json import Jsonb
 import deeds
 from obligations import CREDIT, DEDUCTION, INVOICE
 from sample_documents import pdf
-from weekclose import adjustments, decisions, executions, holds
+from weekclose import adjustments, decisions, executions, holds, requests
 from weekclose.documents import Document
 from weekclose.refusals import refusals
 
@@ -29,7 +29,7 @@ class Hands:
     def do(self, deed: deeds.Deed) -> None:
         """Raises Refused or NothingToDo as the database does, and then leaves nothing behind."""
         if isinstance(deed, deeds.HandOver):
-            self._hand_over(deed.window)
+            self._hand_over(deed.named)
         elif isinstance(deed, deeds.Word):
             self._say(deed)
         elif isinstance(deed, deeds.Execute | deeds.Resolve | deeds.Reverse):
@@ -38,17 +38,21 @@ class Hands:
             self._keep_back(deed)
         elif isinstance(deed, deeds.EndHold):
             holds.end(self.conn, [deed.number], deed.how, "it arrived", SELECTOR)
+        elif isinstance(deed, deeds.Ask | deeds.Answer | deeds.Plan | deeds.RunPlans):
+            self._do_to_requests(deed)
         else:
             self._do_to_adjustment(deed)
 
-    def _hand_over(self, window: date) -> None:
+    def _hand_over(self, named: date | str) -> None:
         """What a Tuesday's submission writes; the rail's name and bytes are none that anybody reads."""
         with self.conn.transaction(), refusals():
-            batch, digest = (
-                f"W{window}-G1",
-                self._one("select payouts.batch_digest(payouts.paid_with(%s, null))", window),
-            )
-            decisions.approve(self.conn, window, digest, APPROVER)
+            group = f"W{named}" if isinstance(named, date) else named
+            batch, digest = f"{group}-G1", self._one("select payouts.batch_digest(%s)", group)
+            if isinstance(named, date):
+                decisions.approve(self.conn, named, digest, APPROVER)
+            elif self._one("select state from payouts.batches where batch_id = %s", batch) == "frozen":
+                # An exception has come and gone since its approval.
+                requests.approve(self.conn, [named], APPROVER)
             self._one("select payouts.claim_batch(%s, %s, 'batch', '{}', %s)", batch, digest, PROPOSER)
             self._one("select payouts.take_receipt(%s, %s, %s)", batch, f"pb {batch}", PROPOSER)
 
@@ -120,6 +124,29 @@ class Hands:
                 PROPOSER,
             ),
         )
+
+    def _do_to_requests(self, deed: deeds.Deed) -> None:
+        """As the commands do it, but for the holds that are over by the clock, whatever night it is."""
+        conn = self.conn
+        match deed:
+            case deeds.Ask(seller_id, currency, amount):
+                with conn.transaction(), refusals():
+                    self._one(
+                        "select payouts.note_request(%s, %s, %s, %s, null, %s, %s)",
+                        *(seller_id, currency, amount, f"letter {uuid4()}", PROPOSER, PROPOSER),
+                    )
+            case deeds.Answer(number, "approved", is_own):
+                asker = "select requested_by from payouts.payout_requests where request_number = %s"
+                requests.approve(conn, [number], self._one(asker, number) if is_own else APPROVER)
+            case deeds.Answer(number):
+                requests.reject(conn, [number], "withdrawn", SELECTOR)
+            case deeds.Plan(seller_id, currency, amount, due_at):
+                wish = requests.Wish(
+                    seller_id, currency, amount, "milestone_reached", f"letter {uuid4()}", due_at=due_at
+                )
+                requests.schedule(conn, wish, PROPOSER)
+            case deeds.RunPlans(at):
+                requests.run(conn, at, SELECTOR)
 
     def _propose(self, deed: deeds.Propose) -> None:
         proposal = adjustments.Proposal(

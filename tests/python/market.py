@@ -72,10 +72,12 @@ class Tuesday:
 
 @dataclass(frozen=True)
 class Desks:
-    """What people do about payouts and obligations, after the run for `as_of`; `salt` decides what."""
+    """What people do at an instant about payouts and obligations, after the run for `as_of`; `salt` decides
+    what."""
 
     salt: str
     as_of: datetime
+    at: datetime
 
 
 @dataclass(frozen=True)
@@ -123,19 +125,19 @@ def take(books: Books, step: Step) -> Iterator[Change]:
             yield step
         case Tuesday(salt):
             yield from tuesday(books, salt)
-        case Desks(salt, as_of):
-            yield from people(books, salt, as_of)
+        case Desks(salt, as_of, at):
+            yield from people(books, salt, as_of, at)
         case Sunday():
             raise TypeError("a Sunday is run, not taken")
 
 
 def _hold(books: Books, step: Hold) -> Iterator[Payout]:
-    for key, payout in list(books.payouts.items()):
-        if (key.seller_id, key.payout_window) == (step.seller_id, step.payout_window) and (
+    for number, payout in list(books.payouts.items()):
+        if (payout.key.seller_id, payout.leaves_with) == (step.seller_id, step.payout_window) and (
             payout.status in ("ready", "blocked")
         ):
             books.block(payout, {*payout.block_reasons, "on_hold"})
-            yield books.payouts[key]
+            yield books.payouts[number]
 
 
 @dataclass
@@ -268,9 +270,9 @@ def _steps(draft: _Draft) -> Iterator[Step]:
             yield from early[:cut]
             draft.weeks[week + 1] = early[cut:]
             yield Sunday(as_of, terms)
-        yield Desks(f"{draft.terms}/{week}/Monday", as_of)
+        yield Desks(f"{draft.terms}/{week}/Monday", as_of, as_of + DAY)
         yield Tuesday(f"{draft.terms}/{week}")
-        yield Desks(f"{draft.terms}/{week}/Thursday", as_of)
+        yield Desks(f"{draft.terms}/{week}/Thursday", as_of, as_of + 4 * DAY)
 
 
 # Sellers

@@ -3,11 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 from random import Random
 
 from deeds import (
+    Answer,
     Apply,
+    Ask,
     Cancel,
     Decide,
     Deed,
@@ -18,11 +20,13 @@ from deeds import (
     KeepBack,
     NotAllowedError,
     OwnPolicy,
+    Plan,
     Propose,
     ProposeFrom,
     Resolution,
     Resolve,
     Reverse,
+    RunPlans,
     Settle,
     Verdict,
     Word,
@@ -32,6 +36,7 @@ from obligations import CREDIT, DEDUCTION, HAPPENED, INVOICE, RECOVERY, Adjustme
 from reference import Books, Payout, reversal_reasons
 
 OWN_POLICIES: tuple[OwnPolicy, ...] = (None, None, None, "exception", "manual")
+CENT = Decimal("0.01")
 HELD_AMOUNTS = ("0.01", "40.00", "250.00", "5000.00")
 AMOUNTS = ("0.01", "5.00", "20.00", "33.33", "75.50", "150.00", "600.00", "1500.00")
 
@@ -57,12 +62,13 @@ def attempt(books: Books, deed: Deed) -> Iterator[Done]:
 
 def tuesday(books: Books, salt: str) -> Iterator[Done]:
     """Windows go out, and the rails say what became of the payouts."""
-    for window in sorted({key.payout_window for key in books.payouts} - books.handed_over):
-        if Random(f"{salt}/{window}").random() < 0.9:
-            yield from attempt(books, HandOver(window))
-    for key, payout in sorted(books.payouts.items()):
+    groups = {payout.leaves_with for payout in books.payouts.values()} - books.handed_over
+    for named in sorted(groups, key=str):
+        if Random(f"{salt}/{named}").random() < 0.9:
+            yield from attempt(books, HandOver(named))
+    for _, payout in sorted(books.payouts.items()):
         if payout.rail != "MANUAL":
-            word = _word(books, payout, Random(f"{salt}/{key}"))
+            word = _word(books, payout, Random(f"{salt}/{payout.key}{payout.request or ''}"))
             if word:
                 yield from attempt(books, word)
 
@@ -101,7 +107,7 @@ def _next_reference(books: Books, number: str) -> str:
     return f"TX {number} {len(books.executions.get(number, ())) + 1}"
 
 
-def people(books: Books, salt: str, as_of: datetime) -> Iterator[Done]:
+def people(books: Books, salt: str, as_of: datetime, at: datetime) -> Iterator[Done]:
     """A day at the desks; `as_of` is what the last run spoke for. Before the first freeze there is none."""
     if books.last_frozen is None:
         return
@@ -110,9 +116,7 @@ def people(books: Books, salt: str, as_of: datetime) -> Iterator[Done]:
         if adjustment.wish and dice.random() < 0.6:
             verdict: Verdict = "approved" if dice.random() < 0.75 else "rejected"
             yield from attempt(books, Decide(number, verdict, is_own=dice.random() < 0.1))
-    for _, payout in sorted(books.payouts.items()):
-        for deed in _of_payout(books, payout, dice):
-            yield from attempt(books, deed)
+    yield from _of_payouts(books, dice, are_requested=False)
     for _ in range(dice.randrange(6)):
         yield from attempt(books, _proposal(books, dice))
     for line_id in _breaks(books, dice, as_of):
@@ -123,6 +127,7 @@ def people(books: Books, salt: str, as_of: datetime) -> Iterator[Done]:
             yield from attempt(books, wanted)
     # Dice of their own: what else people do does not hang on it. With these a few seeds meet every rule.
     yield from keepers(books, Random(f"{salt}/holds2"), as_of)
+    yield from askers(books, Random(f"{salt}/requests"), at)
 
 
 def keepers(books: Books, dice: Random, as_of: datetime) -> Iterator[Done]:
@@ -143,8 +148,50 @@ def keepers(books: Books, dice: Random, as_of: datetime) -> Iterator[Done]:
         yield from attempt(books, EndHold(dice.choice(ended), "released"))
 
 
+def askers(books: Books, dice: Random, at: datetime) -> Iterator[Done]:
+    """What is asked for between two windows, and decided on."""
+    if not books.frozen_rows:
+        return
+    yield from _of_payouts(books, dice, are_requested=True)
+    for _ in range(dice.randrange(6)):
+        yield from attempt(books, Ask(*_wanted(books, dice)))
+    if dice.random() < 0.5:
+        due_at = at + timedelta(days=dice.choice((-1, 0, 6)))
+        yield from attempt(books, Plan(*_wanted(books, dice), due_at))
+    yield from attempt(books, RunPlans(at))
+    for number, request in sorted(books.requests.items()):
+        chance = dice.random()
+        if request.decision is None and chance < 0.8:
+            yield from attempt(books, Answer(number, "approved", is_own=chance < 0.1))
+        elif chance > 0.85:
+            yield from attempt(books, Answer(number, "rejected"))
+        payout = books.payout_of(number)
+        if payout and number not in books.handed_over and dice.random() < 0.4:
+            yield from attempt(books, HandOver(number))
+        elif payout and payout.rail != "MANUAL" and (word := _word(books, payout, dice)):
+            yield from attempt(books, word)
+
+
+def _wanted(books: Books, dice: Random) -> tuple[str, str, Decimal]:
+    """Mostly of whom something can be had: all of it, a part, or a cent too much."""
+    parties = sorted({key[1:] for key in books.frozen_rows})
+    left = {party: books.requestable(party) - books.asked_for(party) for party in parties}
+    having = [party for party in parties if left[party] > 0 and books.is_payable(party)]
+    party = dice.choice(having if having and dice.random() < 0.8 else parties)
+    most = max(left[party], CENT)
+    amount = dice.choice((most, most, most / 3, most / 2, most + CENT)).quantize(CENT, ROUND_UP)
+    return *party, amount
+
+
 def _other_amount(dice: Random, amount: Decimal) -> Decimal:
     return max(Decimal("0.01"), amount + Decimal(dice.choice(("-20.00", "-0.01", "0.01", "35.00"))))
+
+
+def _of_payouts(books: Books, dice: Random, *, are_requested: bool) -> Iterator[Done]:
+    for _, payout in sorted(books.payouts.items()):
+        if bool(payout.request) == are_requested:
+            for deed in _of_payout(books, payout, dice):
+                yield from attempt(books, deed)
 
 
 def _of_payout(books: Books, payout: Payout, dice: Random) -> Iterator[Deed]:

@@ -202,8 +202,8 @@ class Row:
 
 @dataclass(frozen=True)
 class Payout:
-    """`covers` are the windows whose lines it pays, `since` the last window that was frozen when its status
-    changed."""
+    """`covers` are the windows whose lines it pays, none for a request; `since` is the last window that was
+    frozen when its status changed, `before` how many payouts there were then."""
 
     number: str
     key: RowKey
@@ -215,10 +215,17 @@ class Payout:
     since: date
     block_reasons: tuple[str, ...] = ()
     failure_reason: str | None = None
+    request: str | None = None
+    before: int = 0
 
     @property
     def party(self) -> Party:
         return self.key.seller_id, self.key.currency
+
+    @property
+    def leaves_with(self) -> date | str:
+        """Its window, or the request that it is all of."""
+        return self.request or self.key.payout_window
 
 
 @dataclass(frozen=True)
@@ -242,6 +249,32 @@ class EscrowHold:
 
     def is_over(self, as_of: datetime) -> bool:
         return self.status != "active" or (self.release_at is not None and self.release_at <= as_of)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for between two windows."""
+
+    party: Party
+    amount: Decimal
+    schedule: str | None = None
+    decision: str | None = None
+
+    def status(self, payout: Payout | None) -> str:
+        if payout is None or self.decision == "rejected":
+            return self.decision or "requested"
+        return "approved" if payout.status == "ready" else payout.status
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Makes a request when its time comes, or fails with the third try."""
+
+    party: Party
+    amount: Decimal
+    due_at: datetime
+    status: str = "pending"
+    tries: int = 0
 
 
 @dataclass(frozen=True)
@@ -302,6 +335,15 @@ class Marts:
     health: dict[str, Health]
 
 
+@dataclass(frozen=True)
+class Build:
+    """What people between two Sundays know of sellers and guarantees."""
+
+    as_of: datetime
+    terms: Terms
+    marts: Marts
+
+
 class Claim:
     """How much of an order is clawed back, event by event."""
 
@@ -331,9 +373,9 @@ class Claim:
 class Books:
     """Everything known: the raw rows as they stand, what was frozen, and what people did with it.
 
-    `entering` are the lines of adjustments as the last run saw them, `handed_over` the windows whose batch
-    has left; `came_back` and `judged` how many of a payout's transfers the rail said to have come back, and
-    of how many a person said so.
+    `payouts` are by number. `entering` are the lines of adjustments as the last run saw them, `handed_over`
+    the windows and requests whose batch has left; `came_back` and `judged` how many of a payout's transfers
+    the rail said to have come back, and of how many a person said so.
     """
 
     sellers: dict[str, Seller] = field(default_factory=dict)
@@ -344,13 +386,16 @@ class Books:
     clearances: list[tuple[str, datetime]] = field(default_factory=list)
     frozen_lines: dict[str, Line] = field(default_factory=dict)
     frozen_rows: dict[RowKey, Row] = field(default_factory=dict)
-    payouts: dict[RowKey, Payout] = field(default_factory=dict)
+    payouts: dict[str, Payout] = field(default_factory=dict)
     last_frozen: date | None = None
     adjustments: dict[str, Adjustment] = field(default_factory=dict)
     escrow_holds: dict[str, EscrowHold] = field(default_factory=dict)
+    requests: dict[str, Request] = field(default_factory=dict)
+    schedules: dict[str, Schedule] = field(default_factory=dict)
+    built: Build | None = None
     entering: list[Line] = field(default_factory=list)
     executions: dict[str, list[Execution]] = field(default_factory=dict)
-    handed_over: set[date] = field(default_factory=set)
+    handed_over: set[date | str] = field(default_factory=set)
     came_back: dict[str, int] = field(default_factory=dict)
     judged: dict[str, int] = field(default_factory=dict)
 
@@ -368,11 +413,12 @@ class Books:
 
     def run(self, as_of: datetime, terms: Terms, *, freeze: bool) -> Marts:
         """A Sunday: freezes what is due if asked to, and says what the marts show after it."""
-        self._release_what_is_over(as_of)
+        self.release_what_is_over(as_of)
         self.entering = list(self._entering(self.first_unfrozen(terms)))
         if freeze and terms.latest_due(as_of) >= self.first_unfrozen(terms):
             self._freeze(as_of, terms)
-        return self.marts(as_of, terms)
+        self.built = Build(as_of, terms, self.marts(as_of, terms))
+        return self.built.marts
 
     def first_unfrozen(self, terms: Terms) -> date:
         return self.last_frozen + timedelta(days=7) if self.last_frozen else terms.settlement_start
@@ -395,7 +441,7 @@ class Books:
 
     # What is held
 
-    def _release_what_is_over(self, as_of: datetime) -> None:
+    def release_what_is_over(self, as_of: datetime) -> None:
         for number, hold in self.escrow_holds.items():
             if hold.status == "active" and hold.is_over(as_of):
                 self.escrow_holds[number] = replace(hold, status="released")
@@ -417,6 +463,73 @@ class Books:
             if line.order_id and runs and terms.settlement_start <= line.payout_window <= due:
                 of_orders[line.order_id] = of_orders.get(line.order_id, ZERO) + line.cash
         return held + sum((cash for cash in of_orders.values() if cash > 0), ZERO)
+
+    # What is asked for
+
+    def requestable(self, party: Party) -> Decimal:
+        """What is frozen, unpaid and promised to nobody, less the floor and what is held."""
+        assert self.built and self.last_frozen
+        as_of, terms, marts = self.built.as_of, self.built.terms, self.built.marts
+        own = [line for line in marts.lines.values() if (line.seller_id, line.currency) == party]
+        due = max(terms.latest_due(as_of), self.last_frozen)
+        minimum_balance, _ = floors()[self.sellers[party[0]].seller_type]
+        waiting = sum(
+            (
+                payout.amount
+                for payout in self.payouts.values()
+                if payout.party == party
+                and payout.status == "blocked"
+                # What may still leave when its reason is gone.
+                and not self.has_rolled(payout)
+                and "request_rejected" not in payout.block_reasons
+            ),
+            ZERO,
+        )
+        held = self._held(party, own, due, as_of, terms)
+        return self._frozen_balance(*party) - waiting - minimum_balance - held
+
+    def asked_for(self, party: Party) -> Decimal:
+        """By what nobody has decided on."""
+        return sum(
+            (
+                request.amount
+                for request in self.requests.values()
+                if request.party == party and request.decision is None
+            ),
+            ZERO,
+        )
+
+    def is_payable(self, party: Party) -> bool:
+        """Whether nothing would block the seller's row, if there was one of the last frozen window."""
+        assert self.built and self.last_frozen
+        as_of, terms, health = self.built.as_of, self.built.terms, self.built.marts.health
+        row = self._row(RowKey(self.last_frozen, *party), [], terms, "ready")
+        seller = self.sellers[party[0]]
+        return not any(self._block_reasons(row, seller, health.get(party[0]), as_of, terms))
+
+    def approve(self, number: str) -> None:
+        """A request becomes a payout of its own, beside that of the seller's newest row."""
+        request = self.requests[number]
+        assert self.last_frozen
+        key = max(key for key in self.frozen_rows if key[1:] == request.party)
+        seller = self.sellers[key.seller_id]
+        self.requests[number] = replace(request, decision="approved")
+        self._add(
+            Payout(
+                number=self._next_number(),
+                key=key,
+                amount=request.amount,
+                rail=rail_of(seller),
+                destination=seller.wallet_address,
+                covers=frozenset(),
+                status="ready",
+                since=self.last_frozen,
+                request=number,
+            )
+        )
+
+    def payout_of(self, request: str) -> Payout | None:
+        return next((payout for payout in self.payouts.values() if payout.request == request), None)
 
     # Lines
 
@@ -591,8 +704,9 @@ class Books:
     def _rows(
         self, lines: list[Line], health: dict[str, Health], as_of: datetime, terms: Terms
     ) -> Iterator[Row]:
+        promised = {payout.key: payout for payout in self.payouts.values() if not payout.request}
         for row in self.frozen_rows.values():
-            payout = self.payouts.get(row.key)
+            payout = promised.get(row.key)
             yield (
                 row
                 if payout is None
@@ -768,17 +882,25 @@ class Books:
         rows = {key.payout_window for key in self.frozen_rows if key[1:] == party}
         others = [other for other in self.payouts.values() if other.key[1:] == party]
         paid = {window for other in others if other.status in HOLDS_MONEY for window in other.covers}
-        self.payouts[row.key] = Payout(
-            number=f"JPO{len(self.payouts) + 1:07}",
-            key=row.key,
-            amount=row.payable,
-            rail=row.rail,
-            destination=self.sellers[row.key.seller_id].wallet_address,
-            covers=frozenset(rows - paid),
-            status=row.status,
-            since=self.last_frozen,
-            block_reasons=row.block_reasons,
+        self._add(
+            Payout(
+                number=self._next_number(),
+                key=row.key,
+                amount=row.payable,
+                rail=row.rail,
+                destination=self.sellers[row.key.seller_id].wallet_address,
+                covers=frozenset(rows - paid),
+                status=row.status,
+                since=self.last_frozen,
+                block_reasons=row.block_reasons,
+            )
         )
+
+    def _next_number(self) -> str:
+        return f"JPO{len(self.payouts) + 1:07}"
+
+    def _add(self, payout: Payout) -> None:
+        self.payouts[payout.number] = payout
 
     def _settle(self, window: date, balances: dict[Party, Decimal]) -> None:
         """What stands in the window is applied; what the balances after it cover is settled, oldest first."""
@@ -803,8 +925,13 @@ class Books:
     def move(self, payout: Payout, status: str, failure_reason: str | None = None) -> None:
         """A payout's new state; what has left is not blocked."""
         assert self.last_frozen
-        self.payouts[payout.key] = replace(
-            payout, status=status, since=self.last_frozen, block_reasons=(), failure_reason=failure_reason
+        self.payouts[payout.number] = replace(
+            payout,
+            status=status,
+            since=self.last_frozen,
+            before=len(self.payouts),
+            block_reasons=(),
+            failure_reason=failure_reason,
         )
 
     def block(self, payout: Payout, reasons: set[str]) -> None:
@@ -812,18 +939,25 @@ class Books:
         assert self.last_frozen
         status = "blocked" if reasons else "ready"
         since = payout.since if status == payout.status else self.last_frozen
-        self.payouts[payout.key] = replace(
+        self.payouts[payout.number] = replace(
             payout, status=status, since=since, block_reasons=tuple(sorted(reasons))
         )
 
-    def payout(self, number: str) -> Payout:
-        return next(payout for payout in self.payouts.values() if payout.number == number)
-
     def has_rolled(self, payout: Payout) -> bool:
-        """Whether a window was frozen with its money since it was kept back, or did not arrive."""
+        """Whether a window was frozen with its money since it was kept back, or did not arrive; or whether
+        what did not arrive was requested since."""
         assert self.last_frozen
-        kept = payout.status in ("blocked", "failed", "returned")
-        return kept and self.last_frozen > max(payout.since, payout.key.payout_window)
+        if payout.status not in ("blocked", "failed", "returned"):
+            return False
+        is_requested = payout.status != "blocked" and self.was_requested(payout)
+        return is_requested or self.last_frozen > max(payout.since, payout.key.payout_window)
+
+    def was_requested(self, payout: Payout) -> bool:
+        """Whether a request was approved for its seller since its status changed."""
+        later = list(self.payouts.values())[payout.before :]
+        return any(
+            other.request and other.party == payout.party and other.status != "blocked" for other in later
+        )
 
     def told(self, number: str, reference: str) -> Execution | None:
         """The last word on a transfer."""
@@ -889,7 +1023,7 @@ class Books:
             open_windows = {line.payout_window for line in own if line.payout_window > due}
             payouts = sorted(
                 (payout for payout in self.payouts.values() if payout.key[1:] == (seller_id, currency)),
-                key=lambda payout: payout.key.payout_window,
+                key=lambda payout: (payout.key.payout_window, payout.number),
             )
             in_transit = self._paid_out(seller_id, currency, IN_TRANSIT)
             yield Balance(

@@ -19,8 +19,9 @@ import deeds
 from hands import Hands
 from market import Change, Clear, Desks, History, Hold, Put, Step, Sunday, Tuesday, history, take
 from market_people import Denied
-from obligations import CREDIT, DEDUCTION, Adjustment, settle_oldest_first
+from obligations import CREDIT, DEDUCTION, ZERO, Adjustment, settle_oldest_first
 from reference import (
+    HOLDS_MONEY,
     IN_TRANSIT,
     PAID,
     Activity,
@@ -45,7 +46,7 @@ from weekclose.sunday import run_sunday
 from weekclose.warehouse import Warehouse
 
 # Together they meet every rule: see test_the_histories_meet_every_rule.
-CHOSEN_SEEDS = (95, 2276, 554)
+CHOSEN_SEEDS = (19, 1553, 3665, 4558)
 ASKED_FOR = int(os.environ.get("WEEKCLOSE_SCENARIOS") or 0)
 SEEDS = range(ASKED_FOR) if ASKED_FOR else CHOSEN_SEEDS
 
@@ -101,10 +102,18 @@ class Place:
                 case Seller() | Order() | Refund() | Dispute():
                     self._load(change)
                 case Denied(deed):
-                    with pytest.raises((Refused, NothingToDo)):
+                    with pytest.raises((Refused, NothingToDo), match=self._refusal(deed)):
                         Hands(self.conn).do(deed)
                 case _:
                     Hands(self.conn).do(change)
+
+    def _refusal(self, deed: deeds.Deed) -> str | None:
+        """What the refusal says: of a request, to the cent how much is left."""
+        if not isinstance(deed, deeds.Ask):
+            return None
+        party = deed.seller_id, deed.currency
+        left = max(ZERO, self.books.requestable(party) - self.books.asked_for(party))
+        return f"may have at most {left} {deed.currency} now"
 
     def _load(self, row: RawRow) -> None:
         """As a long load does it, which commits after the last build what it began to write before."""
@@ -134,7 +143,7 @@ class Place:
             )
             self.conn.execute(
                 "select payouts.renew_batch(batches) from payouts.batches"
-                " where payout_window = %s and state in ('frozen', 'approved')",
+                " where paid_with = payouts.paid_with(%s, null) and state in ('frozen', 'approved')",
                 [payout.key.payout_window],
             )
 
@@ -180,7 +189,15 @@ MARTS: dict[str, Callable[[dict[str, Any]], Any]] = {
 # What no run rebuilds: each query has a column `key`.
 BOOKS = {
     "payouts": "select payout_number as key, payout_window, seller_id, currency, amount, status, rail,"
-    " reference_id from payouts.payouts",
+    " reference_id, request_number as request from payouts.payouts",
+    # Views over what no run rebuilds.
+    "requests": "select request_number as key, array[seller_id, currency] as party, amount, status,"
+    " schedule_number as schedule, payout_number from marts.payout_requests",
+    "schedules": "select schedule_number as key, array[seller_id, currency] as party, amount, due_at,"
+    " status, retry_count as tries from payouts.payout_schedules",
+    # What is requested pays for no line.
+    "lines of requests": "select line_id as key from marts.payout_lines"
+    " inner join payouts.payouts using (payout_number) where request_number is not null",
     "adjustments": "select adjustment_number as key, seller_id, currency, class as of_class, amount, source,"
     " source_id, mode, status, applied_amount, applied_to, not_before, payout_window,"
     " (select deviation from payouts.exceptions where decision is null"
@@ -255,7 +272,7 @@ def kept(books: Books) -> dict[str, Facts]:
     return {
         "payouts": {
             payout.number: payout.key._asdict()
-            | _named(payout, "amount status rail")
+            | _named(payout, "amount status rail request")
             | {"reference_id": done[-1].name if (done := books.executions.get(payout.number)) else None}
             for payout in books.payouts.values()
         },
@@ -273,6 +290,21 @@ def kept(books: Books) -> dict[str, Facts]:
             for each in obligations
             for window, amount in each.settled
         },
+        "requests": {
+            number: _named(
+                request,
+                "amount schedule",
+                party=[*request.party],
+                status=request.status(payout := books.payout_of(number)),
+                payout_number=payout.number if payout else None,
+            )
+            for number, request in books.requests.items()
+        },
+        "schedules": {
+            number: _named(schedule, "amount due_at status tries", party=[*schedule.party])
+            for number, schedule in books.schedules.items()
+        },
+        "lines of requests": {},
         "escrow_holds": {
             number: _named(hold, "amount release_at status", party=[*hold.party])
             for number, hold in books.escrow_holds.items()
@@ -480,6 +512,8 @@ def met(seed: int) -> Iterator[str]:
             before = _copy(books)
             for done in take(books, step):
                 yield from _of_deed(before, done, books)
+                for number, request in books.requests.items():
+                    yield f"request: {request.status(books.payout_of(number))}"
                 before = _copy(books)
             continue
         if last is not None:
@@ -488,6 +522,7 @@ def met(seed: int) -> Iterator[str]:
         before = _copy(books)
         marts = books.run(step.as_of, step.terms, freeze=step.freeze)
         yield from _of_late_payments(books)
+        yield from _of_requests(before, books)
         yield from _of_holds(before, books, marts, step)
         for line in marts.lines.values():
             yield from _of_line(line, marts, step)
@@ -559,6 +594,8 @@ def _copy(books: Books) -> Books:
         adjustments={**books.adjustments},
         payouts={**books.payouts},
         escrow_holds={**books.escrow_holds},
+        requests={**books.requests},
+        schedules={**books.schedules},
         frozen_rows={**books.frozen_rows},
     )
 
@@ -587,11 +624,24 @@ def _of_holds(before: Books, books: Books, marts: Marts, step: Sunday) -> Iterat
             yield "more held than there is"
 
 
+def _of_requests(before: Books, books: Books) -> Iterator[str]:
+    if any(request.schedule for request in books.requests.values()):
+        yield "a request of a schedule"
+    for each in books.schedules.values():
+        yield f"schedule: {each.status}"
+    for key, row in books.frozen_rows.items() - before.frozen_rows.items():
+        asked = [payout for payout in before.payouts.values() if payout.request and payout.party == key[1:]]
+        if any(payout.status in HOLDS_MONEY for payout in asked) and row.carry_in > 0:
+            yield "a carry-in that a request has lowered"
+        if any(payout.status in ("failed", "returned") for payout in asked) and row.payable:
+            yield "a payout of requested money that came back"
+
+
 def _of_late_payments(books: Books) -> Iterator[str]:
     gone = [payout for payout in books.payouts.values() if payout.status in (*IN_TRANSIT, *PAID)]
     for payout in gone:
         for other in books.payouts.values():
-            if other.key > payout.key and other.party == payout.party and other.covers & payout.covers:
+            if other.number > payout.number and other.party == payout.party and other.covers & payout.covers:
                 yield "a payout that was paid after all"
                 if other.status in PAID:
                     yield "a payout that was paid after its money had gone out with another"
@@ -602,12 +652,16 @@ def _of_deed(before: Books, done: Change, books: Books) -> Iterator[str]:
     match done:
         case Denied(deed):
             yield f"denied: {type(deed).__name__}"
+            if isinstance(deed, deeds.HandOver) and isinstance(deed.named, str):
+                payout = before.payout_of(deed.named)
+                is_ready = payout is not None and payout.status == "ready"
+                yield "a request that may not leave any more" if is_ready else "a request that is blocked"
         case deeds.Decide(number, verdict):
             wish = before.adjustments[number].wish
             yield f"{verdict}: {wish.kind if wish else None}"
             if any(
-                payout.status == "ready" and before.payouts[key].status == "blocked"
-                for key, payout in books.payouts.items()
+                payout.status == "ready" and before.payouts[number].status == "blocked"
+                for number, payout in books.payouts.items()
             ):
                 yield "a payout freed by a decision"
         case deeds.Deviate():
@@ -625,11 +679,22 @@ def _of_deed(before: Books, done: Change, books: Books) -> Iterator[str]:
         case deeds.Reverse():
             is_new = len(books.adjustments) > len(before.adjustments)
             yield "a reversal" if is_new else "a reversal of what was paid back already"
-        case deeds.Word(number) if books.payout(number).status == "awaiting_reconciliation":
-            heard = "completed" if done.status == "completed" else "back"
-            yield f"a question: {heard} after {before.payout(number).status}"
+        case deeds.Word(number) if books.payouts[number].status == "awaiting_reconciliation":
+            heard, was = "completed" if done.status == "completed" else "back", before.payouts[number]
+            yield f"a question: {heard} after {was.status}"
+            if was.status in ("failed", "returned") and before.was_requested(was):
+                yield "a payout that was paid after its money was requested"
         case deeds.Execute(number):
-            yield f"executed by hand: {books.payout(number).status}"
+            yield f"executed by hand: {books.payouts[number].status}"
+        case deeds.Ask(seller_id, currency, amount):
+            party = seller_id, currency
+            left = before.requestable(party) - before.asked_for(party) - amount
+            yield "a request that leaves something" if left else "a request of all that is left"
+            if before.asked_for(party):
+                yield "a second request"
+        case deeds.Answer(number, "rejected"):
+            was_approved = before.requests[number].decision == "approved"
+            yield "an approved request is rejected" if was_approved else "a request is rejected"
 
 
 def _of_obligations(books: Books) -> Iterator[str]:
@@ -716,6 +781,8 @@ EVERY_RULE = {
             "Reverse",
             "KeepBack",
             "EndHold",
+            "Ask",
+            "Answer",
         )
     ),
     *(f"approved: {kind}" for kind in ("apply", "skip", "defer", "amount", "out_of_scope")),
@@ -755,6 +822,32 @@ EVERY_RULE = {
     "held by a guarantee",
     "a payout of what is not held",
     "more held than there is",
+    "a request that leaves something",
+    "a request of all that is left",
+    "a second request",
+    "a request is rejected",
+    "an approved request is rejected",
+    "a request that is blocked",
+    "a request that may not leave any more",
+    "a request of a schedule",
+    "a carry-in that a request has lowered",
+    "a payout of requested money that came back",
+    "a payout that was paid after its money was requested",
+    *(
+        f"request: {status}"
+        for status in (
+            "requested",
+            "approved",
+            "rejected",
+            "blocked",
+            "submitted",
+            "paid",
+            "failed",
+            "returned",
+            "awaiting_reconciliation",
+        )
+    ),
+    *(f"schedule: {status}" for status in ("pending", "processing", "completed", "failed")),
     "status: before_start",
     "status: pending",
     "status: ready",
