@@ -253,7 +253,18 @@ $$;
 -- What keeps a seller from being paid between windows, as the last build and the books have it.
 create function payouts.request_obstacles(asked_seller text, asked_currency text)
 returns text [] language plpgsql stable as $$
+declare
+    changed_since boolean;
+    used jsonb := (select settings from payouts.frozen_windows order by payout_window desc limit 1);
 begin
+    -- A build knows what was changed before it; whoever asks between two builds must not gain by that.
+    execute format(
+        'select wallet_changed_at > clock_timestamp() - make_interval(hours => $1) from %I.sellers'
+        ' where seller_id = $2',
+        used ->> 'raw_schema'
+    )
+    into changed_since
+    using coalesce((used ->> 'quiet_period_hours')::integer, 72), asked_seller;
     return (
         select array_remove(array[
             case when terms.seller_id is null then 'unknown_seller' end,
@@ -262,7 +273,7 @@ begin
             case when terms.seller_id is not null and terms.rail is null then 'no_rail' end,
             case when terms.rail is not null and not terms.is_wallet_valid then 'invalid_wallet' end,
             case when terms.settlement_currency <> asked_currency then 'currency_mismatch' end,
-            case when terms.is_wallet_recently_changed then 'wallet_recently_changed' end,
+            case when terms.is_wallet_recently_changed or changed_since then 'wallet_recently_changed' end,
             case when exists (
                 select from payouts.holds
                 where

@@ -356,6 +356,17 @@ OBSTACLES: dict[str, str | Callable[[Desk], None]] = {
 }
 
 
+def test_a_wallet_that_changed_before_the_build_counts_too(desk: Desk) -> None:  # noqa: F811
+    failed(desk)
+    requested(desk, "5.00")
+    desk.owner.execute(
+        "update raw.sellers"
+        " set wallet_changed_at = (select max(as_of) from intermediate.int_builds) - interval '1 hour'"
+    )
+    refused = desk.refused("anna", "requests", "approve", NUMBER)
+    assert refused == "seller s1 cannot be paid now: wallet_recently_changed"
+
+
 @pytest.mark.parametrize("obstacle", OBSTACLES)
 def test_an_obstacle_keeps_it_from_being_approved(desk: Desk, obstacle: str) -> None:  # noqa: F811
     failed(desk)
