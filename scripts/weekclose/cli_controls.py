@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from weekclose.cli_shared import LARGEST, AsJson, ByActor, Limit, Reason, acting, asked_window
-from weekclose.errors import Refused, UsageError
+from weekclose.errors import Refused, UsageError, require_one_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -69,8 +69,7 @@ def adjust_propose(
         raise UsageError("SELLER, --class, --currency and --amount are needed, or --from LINE instead")
     if from_line is not None and any((*stated, invoice, about)):
         raise UsageError("--from LINE knows seller, class, currency and amount: leave those out")
-    if of_class is not None and of_class not in adjustments.CLASSES:
-        raise UsageError(f"--class {of_class!r} is none of {', '.join(adjustments.CLASSES)}")
+    require_one_of("--class", of_class, adjustments.CLASSES)
     document = _document(file)
     worth = adjustments.money(amount) if amount is not None else None
     with acting(by) as (conn, actor):
@@ -194,8 +193,7 @@ def adjust_list(
     from weekclose.output import print_json, print_table, say
     from weekclose.reading import shown
 
-    if status is not None and status not in adjustments.STATUSES:
-        raise UsageError(f"--status {status!r} is none of {', '.join(adjustments.STATUSES)}")
+    require_one_of("--status", status, adjustments.STATUSES)
     with acting(None) as (conn, _):
         found = adjustments.listed(conn, seller, status, after, limit)
     if json:

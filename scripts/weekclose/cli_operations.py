@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import typer
 
 from weekclose.cli_shared import AsJson, ByActor, Limit, Reason, acting
+from weekclose.errors import require_one_of
 
 holds = typer.Typer(help="Money that stays in a balance until something is over.", no_args_is_help=True)
 
@@ -80,8 +81,8 @@ def holds_list(
     from weekclose.output import print_json, print_table, say
     from weekclose.reading import shown
 
-    escrow.one_of("--status", status, escrow.STATUSES)
-    escrow.one_of("--reason", reason, escrow.REASONS)
+    require_one_of("--status", status, escrow.STATUSES)
+    require_one_of("--reason", reason, escrow.REASONS)
     with acting(None) as (conn, _):
         found = escrow.listed(conn, seller, status, reason, after, limit)
     if json:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from weekclose.cli_shared import LARGEST, AsJson, Limit, acting, asked_window
-from weekclose.errors import Refused, UsageError
+from weekclose.errors import Refused, require_one_of
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -35,8 +35,8 @@ def queue_list(
 
     if context.invoked_subcommand is not None:
         return
-    _one_of("--readiness", readiness, steps.READINESS)
-    _one_of("--attention", attention, steps.ATTENTION)
+    require_one_of("--readiness", readiness, steps.READINESS)
+    require_one_of("--attention", attention, steps.ATTENTION)
     with acting(None) as (conn, _):
         found = steps.listed(
             conn,
@@ -151,11 +151,6 @@ def add_to(app: typer.Typer) -> None:
     """Give the command these commands."""
     app.add_typer(queue, name="queue")
     app.add_typer(audit, name="audit")
-
-
-def _one_of(option: str, value: str | None, known: tuple[str, ...]) -> None:
-    if value is not None and value not in known:
-        raise UsageError(f"{option} {value!r} is none of {', '.join(known)}")
 
 
 def _instant(option: str, text: str | None) -> "datetime | None":

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from weekclose.cli_shared import AsJson, ByActor, Limit, Reason, acting
-from weekclose.errors import UsageError
+from weekclose.errors import require_one_of
 
 requests = typer.Typer(help="Part of a frozen balance, paid between two windows.", no_args_is_help=True)
 schedules = typer.Typer(help="Requests that are made when their time comes.", no_args_is_help=True)
@@ -99,7 +99,7 @@ def requests_list(
     from weekclose.output import print_json, print_table, say
     from weekclose.reading import shown
 
-    _check("--status", status, off_cycle.REQUEST_STATUSES)
+    require_one_of("--status", status, off_cycle.REQUEST_STATUSES)
     filters = {"seller": seller, "status": status, "after": after or "", "limit": limit}
     with acting(None) as (conn, _):
         found = off_cycle.requests(conn, filters)
@@ -217,8 +217,8 @@ def schedules_list(
     from weekclose.output import print_json, print_table, say
     from weekclose.reading import shown
 
-    _check("--status", status, off_cycle.SCHEDULE_STATUSES)
-    _check("--trigger", trigger, off_cycle.TRIGGERS)
+    require_one_of("--status", status, off_cycle.SCHEDULE_STATUSES)
+    require_one_of("--trigger", trigger, off_cycle.TRIGGERS)
     filters = {"seller": seller, "status": status, "trigger": trigger, "is_due": due or None}
     with acting(None) as (conn, _):
         found = off_cycle.schedules(conn, filters | {"after": after or "", "limit": limit})
@@ -244,11 +244,6 @@ def schedules_list(
     )
     if len(found) == limit:
         say(f"there may be more: --after {found[-1].schedule_number}")
-
-
-def _check(option: str, wanted: str | None, known: tuple[str, ...]) -> None:
-    if wanted is not None and wanted not in known:
-        raise UsageError(f"{option} {wanted!r} is none of {', '.join(known)}")
 
 
 def _tell(outcomes: dict[str, str], json: bool) -> None:

@@ -1,5 +1,7 @@
 """What can go wrong for a person, and the exit code that says which kind it was."""
 
+from collections.abc import Sequence
+
 
 class WeekcloseError(Exception):
     """The command failed: the message is one line that says which thing, which value and what to do."""
@@ -33,3 +35,9 @@ class NothingToDo(WeekcloseError):
     """There is nothing to do."""
 
     exit_code = 5
+
+
+def require_one_of(option: str, word: str | None, known: Sequence[str]) -> None:
+    """Raises UsageError for a word that is not known; None is none."""
+    if word is not None and word not in known:
+        raise UsageError(f"{option} {word!r} is none of {', '.join(known)}")

@@ -11,7 +11,7 @@ from psycopg.rows import class_row
 
 from weekclose.database import statement
 from weekclose.decisions import require_reason
-from weekclose.errors import UsageError
+from weekclose.errors import UsageError, require_one_of
 from weekclose.refusals import refusals
 
 REASONS = ("guarantee_period", "dispute", "verification", "other")
@@ -56,18 +56,12 @@ class Hold:
     ended_because: str | None
 
 
-def one_of(option: str, word: str | None, known: Sequence[str]) -> None:
-    """Raises UsageError for a word that is not known; None is none."""
-    if word is not None and word not in known:
-        raise UsageError(f"{option} {word!r} is none of {', '.join(known)}")
-
-
 def create(conn: Connection[Any], wanted: Wanted, actor: str) -> str:
     """Hold money from the next freeze on. Returns the hold's number, HLD0000001.
 
     Raises Refused for an unknown seller, or an order or payout that is not his; UsageError without a note.
     """
-    one_of("--reason", wanted.reason, REASONS)
+    require_one_of("--reason", wanted.reason, REASONS)
     if not wanted.note.strip():
         raise UsageError("--note is empty: say what happened, for those who release it")
     with conn.transaction(), refusals():

@@ -15,7 +15,7 @@ from psycopg import Connection
 from psycopg.rows import class_row
 
 from weekclose.database import statement
-from weekclose.errors import NothingToDo, UsageError, WeekcloseError
+from weekclose.errors import NothingToDo, UsageError, WeekcloseError, require_one_of
 from weekclose.outbox import only_one
 from weekclose.poster import ANSWER_SECONDS, Poster, is_this_machine, parsed_address
 from weekclose.reading import shown
@@ -205,8 +205,7 @@ def listed(
     conn: Connection[Any], waiting: bool, channel: str | None, after: int, limit: int
 ) -> list[Notification]:
     """Notifications by id, `limit` of those after `after`; of all channels when None."""
-    if channel is not None and channel not in CHANNELS:
-        raise UsageError(f"--channel {channel!r} is none of {', '.join(CHANNELS)}")
+    require_one_of("--channel", channel, CHANNELS)
     with conn.cursor(row_factory=class_row(Notification)) as cursor:
         named = {"waiting": waiting, "channel": channel, "after": after, "limit": limit}
         return cursor.execute(statement("notifications_list"), named).fetchall()

@@ -11,7 +11,7 @@ from psycopg.rows import class_row
 
 from weekclose.database import statement, value
 from weekclose.decisions import require_reason
-from weekclose.errors import UsageError
+from weekclose.errors import UsageError, require_one_of
 from weekclose.refusals import refusals
 
 REQUEST_STATUSES = (
@@ -144,8 +144,7 @@ def schedule(conn: Connection[Any], wish: Wish, actor: str) -> str:
     Raises Refused for an unknown seller or an order of his without a guarantee, UsageError for a trigger that
     does not fit.
     """
-    if wish.trigger_event not in TRIGGERS:
-        raise UsageError(f"--trigger {wish.trigger_event!r} is none of {', '.join(TRIGGERS)}")
+    require_one_of("--trigger", wish.trigger_event, TRIGGERS)
     if not wish.note.strip():
         raise UsageError("--note is empty: say what it is for")
     if (wish.trigger_event == "guarantee_period_end") != (wish.order_id is not None):
