@@ -255,16 +255,15 @@ create function payouts.request_obstacles(asked_seller text, asked_currency text
 returns text [] language plpgsql stable as $$
 declare
     changed_since boolean;
-    used jsonb := (select settings from payouts.frozen_windows order by payout_window desc limit 1);
 begin
-    -- A build knows what was changed before it; whoever asks between two builds must not gain by that.
+    -- A build does not see what was changed after it: whoever asks between two builds must not gain by that.
     execute format(
-        'select wallet_changed_at > clock_timestamp() - make_interval(hours => $1) from %I.sellers'
-        ' where seller_id = $2',
-        used ->> 'raw_schema'
+        'select wallet_changed_at > (select max(as_of) from intermediate.int_builds) from %I.sellers'
+        ' where seller_id = $1',
+        (select settings ->> 'raw_schema' from payouts.frozen_windows order by payout_window desc limit 1)
     )
     into changed_since
-    using coalesce((used ->> 'quiet_period_hours')::integer, 72), asked_seller;
+    using asked_seller;
     return (
         select array_remove(array[
             case when terms.seller_id is null then 'unknown_seller' end,

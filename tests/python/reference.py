@@ -505,7 +505,9 @@ class Books:
         as_of, terms, health = self.built.as_of, self.built.terms, self.built.marts.health
         row = self._row(RowKey(self.last_frozen, *party), [], terms, "ready")
         seller = self.sellers[party[0]]
-        return not any(self._block_reasons(row, seller, health.get(party[0]), as_of, terms))
+        changed_at = seller.wallet_changed_at
+        is_unseen = changed_at is not None and changed_at > as_of
+        return not is_unseen and not any(self._block_reasons(row, seller, health.get(party[0]), as_of, terms))
 
     def approve(self, number: str) -> None:
         """A request becomes a payout of its own, beside that of the seller's newest row."""

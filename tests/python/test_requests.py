@@ -350,7 +350,8 @@ OBSTACLES: dict[str, str | Callable[[Desk], None]] = {
     "no_rail": "update raw.sellers set region = 'MOON'",
     "invalid_wallet": "update raw.sellers set wallet_address = 'T1'",
     "currency_mismatch": "update raw.sellers set settlement_currency = 'EUR'",
-    "wallet_recently_changed": "update raw.sellers set wallet_changed_at = now() - interval '1 hour'",
+    "wallet_recently_changed": "update raw.sellers set wallet_changed_at"
+    " = (select max(as_of) + interval '1 hour' from intermediate.int_builds)",
     "on_hold": _on_hold,
     "exception_pending": _wish,
 }
