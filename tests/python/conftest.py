@@ -19,6 +19,7 @@ from uuid import uuid4
 import pytest
 from psycopg import Connection, sql
 
+from catalogue import belong, pytest_sessionfinish, pytest_terminal_summary, reached  # noqa: F401
 from closed_weeks import play
 from page_browser import browser, keep, show  # noqa: F401
 from small_week import NIGHT, START, Week, begun_week, copied_week
@@ -43,6 +44,7 @@ RunCommand = Callable[..., subprocess.CompletedProcess[str]]
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     places = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+    belong(items)
 
 
 @pytest.fixture(scope="session", autouse=True)
