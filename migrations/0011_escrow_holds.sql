@@ -105,6 +105,15 @@ for each row execute function payouts.guard_escrow_hold();
 create trigger escrow_holds_are_never_removed before delete or truncate on payouts.escrow_holds
 for each statement execute function payouts.refuse_change();
 
+-- One at a time writes to the audit log, and nobody while a window is frozen: a freeze sees the log as it was
+-- when it began, and could not go on from what came after.
+create function payouts.lock_audit_chain() returns void language plpgsql as $$
+begin
+    lock table payouts.turns in row exclusive mode;
+    perform pg_advisory_xact_lock(hashtext('weekclose audit chain'));
+end
+$$;
+
 create function payouts.create_hold(
     its_seller text, its_currency text, its_amount numeric, its_reason text, its_note text, about_order text,
     about_payout text, until timestamptz, actor text
@@ -113,7 +122,7 @@ declare
     number text;
 begin
     perform payouts.refuse_other_name(actor);
-    perform pg_advisory_xact_lock(hashtext('weekclose audit chain'));
+    perform payouts.lock_audit_chain();
     if its_amount <= 0 or its_amount <> round(its_amount, 2) then
         raise exception 'a hold of % is none: give a positive amount with at most two decimals', its_amount
             using errcode = 'WC003';
@@ -205,7 +214,7 @@ begin
         select from payouts.escrow_holds where status = 'active' and release_at <= at_instant
     ) then
         -- Whoever ends several has it while he waits for a row: here it comes before the rows.
-        perform pg_advisory_xact_lock(hashtext('weekclose audit chain'));
+        perform payouts.lock_audit_chain();
     end if;
     for due in
         select hold_number from payouts.escrow_holds

@@ -315,7 +315,7 @@ declare
     number text;
     asked numeric;
 begin
-    perform pg_advisory_xact_lock(hashtext('weekclose audit chain'));
+    perform payouts.lock_audit_chain();
     if its_amount <= 0 or its_amount <> round(its_amount, 2) then
         raise exception 'a request of % is none: give a positive amount with at most two decimals', its_amount
             using errcode = 'WC003';
@@ -396,7 +396,7 @@ begin
         where (seller_id, currency) = (request.seller_id, request.currency)
         order by payout_number
         for update;
-        perform pg_advisory_xact_lock(hashtext('weekclose audit chain'));
+        perform payouts.lock_audit_chain();
         obstacles := payouts.request_obstacles(request.seller_id, request.currency);
         if cardinality(obstacles) > 0 then
             raise exception 'seller % cannot be paid now: %', request.seller_id, array_to_string(obstacles, ', ')
@@ -486,7 +486,7 @@ declare
     number text;
 begin
     perform payouts.refuse_other_name(actor);
-    perform pg_advisory_xact_lock(hashtext('weekclose audit chain'));
+    perform payouts.lock_audit_chain();
     if its_amount <= 0 or its_amount <> round(its_amount, 2) then
         raise exception 'a schedule of % is none: give a positive amount with at most two decimals', its_amount
             using errcode = 'WC003';
@@ -614,7 +614,7 @@ begin
     perform payouts.refuse_other_name(actor);
     perform payouts.release_due_holds(at_instant, actor);
     -- Whoever cancels several has it while he waits for a row: here it comes before the rows.
-    perform pg_advisory_xact_lock(hashtext('weekclose audit chain'));
+    perform payouts.lock_audit_chain();
     for schedule in
         select schedules.* from payouts.payout_schedules as schedules
         left join staging.stg_orders as orders on schedules.order_id = orders.order_id
@@ -1217,7 +1217,7 @@ begin
     order by batch_id
     for update;
     perform from payouts.payouts where payout_number = any(numbers) order by payout_number for update;
-    perform pg_advisory_xact_lock(hashtext('weekclose audit chain'));
+    perform payouts.lock_audit_chain();
 end
 $$;
 

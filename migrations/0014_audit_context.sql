@@ -78,7 +78,7 @@ declare
 begin
     perform payouts.refuse_other_name(actor);
     entry.at := clock_timestamp();
-    perform pg_advisory_xact_lock(hashtext('weekclose audit chain'));
+    perform payouts.lock_audit_chain();
     select * into last_entry from payouts.audit_log as entries order by entries.entry_id desc limit 1;
     entry.entry_id := coalesce(last_entry.entry_id, 0) + 1;
     entry.actor := actor;

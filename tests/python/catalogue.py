@@ -5,6 +5,7 @@ A test says which rows it belongs to with `pytest.mark.catalogue(3)`, and how fa
 suite fails where docs/proof.md shows another table.
 """
 
+import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -36,6 +37,8 @@ FAULTS = {
     20: "secrets in logs, artifacts and output, at the highest verbosity",
     21: "a corruption for each data test, CHECK, key and trigger",
 }
+# The larger figures take hours.
+SOAK = bool(os.environ.get("WEEKCLOSE_SOAK"))
 HEAD = 2
 PAGE = project_dir() / "docs" / "proof.md"
 

@@ -12,7 +12,9 @@ from frozen_window import OPERATOR
 from small_week import NEXT_NIGHT, NIGHT, START, Week
 from weekclose import holds
 from weekclose.database import open_connection
+from weekclose.decisions import verify_audit
 from weekclose.errors import NothingToDo, Refused, UsageError
+from weekclose.freeze import freeze
 
 NOTE = ("--note", "the buyer says that it never arrived")
 WANTED = ("--currency", "USD", "--amount", "30.00", "--reason", "dispute", *NOTE)
@@ -122,6 +124,21 @@ def test_two_who_release_at_once_do_it_once(week: Week) -> None:
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(release, range(4))) == 1
     assert week.one("select count(*) from payouts.audit_log where action = 'hold release'") == 1
+
+
+def test_a_freeze_waits_for_who_holds_meanwhile(built_week: Week) -> None:
+    """It looks at the audit log when nobody else is writing to it, so that no entry comes twice."""
+    wanted = holds.Wanted("s1", "USD", Decimal(30), "verification", "who is this")
+    run_id = built_week.one("select run_id from payouts.warehouse_runs")
+    with open_connection(built_week.server) as freezer, ThreadPoolExecutor(1) as pool:
+        waiter = freezer.info.backend_pid
+        with built_week.conn.transaction():
+            holds.create(built_week.conn, wanted, OPERATOR)
+            frozen = pool.submit(freeze, freezer, run_id, NIGHT, {}, OPERATOR)
+            while not built_week.one(f"select cardinality(pg_blocking_pids({waiter}))"):
+                assert not frozen.done()
+        assert [window.payout_window for window in frozen.result(timeout=60)] == [START]
+    verify_audit(built_week.conn)
 
 
 def test_a_frozen_amount_does_not_change(frozen_week: Week) -> None:

@@ -1,0 +1,241 @@
+"""The processes of a soak: each does one step by the product's own code, until it is done or dies."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from multiprocessing.connection import Connection as Pipe
+from typing import Any, NoReturn
+
+import psycopg
+from psycopg import Connection
+
+import planted
+from compiled_build import Build
+from soak_place import SETTINGS
+from weekclose import decisions, events, holds, requests, submission, sunday, webhooks
+from weekclose.database import open_connection
+from weekclose.errors import OutcomeUnknown, WeekcloseError
+from weekclose.postgres import Server
+from weekclose.rails.batch import BatchRail
+from weekclose.rails.halfin import HalfinRail
+from weekclose.rails.paypal import PayPalRail
+from weekclose.rails.protocol import Rail
+from weekclose.rails.transport import Transport
+from weekclose.reconciliation import reconcile
+from weekclose.settings import Settings
+from weekclose.simulator.webhooks import SAMPLE_SECRET, SAMPLE_WEBHOOK_ID
+
+# Nobody of them is another one: who holds or freezes may not approve.
+FREEZER, HOLDER, APPROVER, OPERATOR = "fiona", "henry", "anna", "olga"
+KEY = "client-id:secret"
+# For who is patient, no attempt is ever old enough.
+FOR_EVER = 10**8
+DONE, KILLED, BROKEN = 0, -signal.SIGKILL, 99
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Where a week is played: the database, the rail, the window that is due, and its build."""
+
+    database: Server
+    protocol: str
+    rail_url: str
+    window: date
+    night: datetime
+    build: Build
+    fault: str | None = None
+
+
+def play(stage: Stage, step: str, dies_at: int | None, patient: bool, read_timeout: float) -> NoReturn:
+    """The child: exits with 0, the code of a WeekcloseError, 1 for a database that is away, 99 for a bug."""
+    planted.plant(stage.fault)
+    if dies_at is not None:
+        die_at(dies_at)
+    code = BROKEN
+    try:
+        rail = adapter(stage, FOR_EVER if patient else 0, read_timeout)
+        with open_connection(stage.database) as conn:
+            name, *named = step.split()
+            STEPS[name](conn, stage, rail, *named)
+        code = DONE
+    except WeekcloseError as error:
+        code = error.exit_code
+    except psycopg.OperationalError:
+        code = 1
+    except BaseException as error:
+        os.write(2, f"{step}: {type(error).__name__}: {error}\n".encode())
+    finally:
+        os._exit(code)
+
+
+def listen(stage: Stage, dies_at: int | None, tell: Pipe) -> NoReturn:
+    """The child that takes webhooks, as `weekclose webhooks serve` does; it tells its address."""
+    planted.plant(stage.fault)
+    settings = Settings(DATABASE_URL=stage.database.url)
+    opened = webhooks._opened(adapter(stage, 0, 5), settings, 0, lambda _: None)
+    with opened as (running, listener):
+        tell.send(webhooks._url(listener) + webhooks.PATH)
+        if dies_at is not None:
+            die_at(dies_at)
+        running.run(sockets=[listener])
+    os._exit(DONE)
+
+
+def adapter(stage: Stage, quiet: int, read_timeout: float) -> Rail:
+    transport = Transport(stage.rail_url, loopback=True, read_timeout=read_timeout, sleep=lambda _: None)
+    if stage.protocol == "halfin":
+        return HalfinRail(transport, KEY, [SAMPLE_SECRET], max_processing_seconds=quiet)
+    if stage.protocol == "paypal":
+        return PayPalRail(transport, KEY, [SAMPLE_WEBHOOK_ID], max_processing_seconds=quiet)
+    return BatchRail(transport, KEY, [SAMPLE_SECRET], max_processing_seconds=quiet)
+
+
+def die_at(at: int) -> None:
+    """From now on, in this process: SIGKILL before its n-th exchange with the database or the rail."""
+    left, lock = at, threading.Lock()
+    wait, once = Connection.wait, Transport._once
+
+    def tick() -> None:
+        nonlocal left
+        with lock:
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            left -= 1
+
+    def counted_wait(self: Any, *given: Any, **named: Any) -> Any:
+        tick()
+        return wait(self, *given, **named)
+
+    def counted_once(self: Any, *given: Any) -> Any:
+        tick()
+        return once(self, *given)
+
+    Connection.wait = counted_wait  # type: ignore[method-assign]
+    Transport._once = counted_once  # type: ignore[method-assign, assignment]
+
+
+def _sunday(conn: Connection[Any], stage: Stage, rail: Rail) -> None:
+    # The distribution checks have nothing to compare yet; loading them takes seconds.
+    vars(sunday)["check"] = lambda *_: []
+    report = sunday.run_sunday(
+        stage.database,
+        stage.build.on(stage.database),  # type: ignore[arg-type]
+        as_of=stage.night,
+        actor=FREEZER,
+        overrides=SETTINGS,
+    )
+    if report.outcome == "refused":
+        raise WeekcloseError(report.message)
+
+
+def _approve(conn: Connection[Any], stage: Stage, rail: Rail) -> None:
+    decisions.approve(conn, stage.window, submission.find_batch(conn, stage.window).content_digest, APPROVER)
+
+
+def _hold(conn: Connection[Any], stage: Stage, rail: Rail, seller: str) -> None:
+    decisions.hold(conn, [seller], stage.window, "a question", HOLDER)
+
+
+def _release(conn: Connection[Any], stage: Stage, rail: Rail, seller: str) -> None:
+    decisions.release(conn, [seller], stage.window, "answered", HOLDER)
+
+
+def _submit(conn: Connection[Any], stage: Stage, rail: Rail) -> None:
+    submission.submit(conn, rail, stage.window, OPERATOR)
+
+
+def _reconcile(conn: Connection[Any], stage: Stage, rail: Rail) -> None:
+    reconcile(conn, rail, None, OPERATOR)
+
+
+def _ask_again(conn: Connection[Any], stage: Stage, rail: Rail) -> None:
+    """About all of the window: what came back, and nobody was told, shows only so."""
+    reconcile(conn, rail, stage.window, OPERATOR)
+
+
+def _ask_again_requests(conn: Connection[Any], stage: Stage, rail: Rail) -> None:
+    """The same about every request."""
+    numbers = conn.execute("select request_number from payouts.batches where request_number is not null")
+    for (number,) in numbers.fetchall():
+        reconcile(conn, rail, number, OPERATOR)
+
+
+def _keep(conn: Connection[Any], stage: Stage, rail: Rail, seller: str, amount: str) -> None:
+    holds.create(conn, holds.Wanted(seller, "USD", Decimal(amount), "other", "a letter"), HOLDER)
+
+
+def _set_free(conn: Connection[Any], stage: Stage, rail: Rail) -> None:
+    held = [hold.hold_number for hold in holds.listed(conn, None, "active", None, None, 1000)]
+    holds.end(conn, held, "released", "answered", HOLDER)
+
+
+def _ask(conn: Connection[Any], stage: Stage, rail: Rail, seller: str, amount: str) -> None:
+    requests.request(conn, seller, "USD", Decimal(amount), f"for the week of {stage.window}", HOLDER)
+
+
+def _grant(conn: Connection[Any], stage: Stage, rail: Rail) -> None:
+    """Each request that waits for a decision, and each that the rail has refused."""
+    _each(conn, "requested", lambda number: requests.approve(conn, [number], APPROVER))
+
+
+def _withdraw(conn: Connection[Any], stage: Stage, rail: Rail) -> None:
+    for number in _waiting(conn, "requested")[:1]:
+        requests.reject(conn, [number], "withdrawn", APPROVER)
+
+
+def _hand_over(conn: Connection[Any], stage: Stage, rail: Rail) -> None:
+    """Each request that is approved."""
+    _each(conn, "approved", lambda number: submission.submit(conn, rail, number, OPERATOR))
+
+
+def _each(conn: Connection[Any], state: str, do: Callable[[str], object]) -> None:
+    """One that is not clear yet, or is refused, keeps no other from its turn."""
+    unclear = None
+    for number in _waiting(conn, state):
+        try:
+            do(number)
+        except OutcomeUnknown as error:
+            unclear = error
+        except WeekcloseError:
+            continue
+    if unclear:
+        raise unclear
+
+
+def _waiting(conn: Connection[Any], state: str) -> list[str]:
+    rows = conn.execute(
+        "select request_number from payouts.payout_requests as requests"
+        " left join payouts.batches using (request_number)"
+        " where case when batches.state is null and decision is null or batches.state = 'frozen'"
+        " then 'requested' when batches.state in ('approved', 'submitting') then 'approved' end = %s"
+        " order by 1",
+        [state],
+    )
+    return [number for (number,) in rows]
+
+
+def _replay(conn: Connection[Any], stage: Stage, rail: Rail) -> None:
+    events.apply(conn, None, OPERATOR)
+
+
+STEPS: dict[str, Callable[..., None]] = {
+    "sunday": _sunday,
+    "approve": _approve,
+    "hold": _hold,
+    "release": _release,
+    "submit": _submit,
+    "reconcile": _reconcile,
+    "ask_again": _ask_again,
+    "ask_again_requests": _ask_again_requests,
+    "replay": _replay,
+    "keep": _keep,
+    "set_free": _set_free,
+    "ask": _ask,
+    "grant": _grant,
+    "withdraw": _withdraw,
+    "hand_over": _hand_over,
+}

@@ -1,0 +1,310 @@
+"""Weeks in which everything goes wrong at once, played by real processes before a rail of their own."""
+
+import os
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from multiprocessing import forkserver, get_context
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+from random import Random
+from typing import Any
+from unittest.mock import patch
+
+import psycopg
+from psycopg import Connection
+
+from rail_batches import Bench
+from soak_place import START, Place
+from soak_plans import Bout, Deed, Plan, Player, Week
+from soak_players import DONE, KILLED, Stage, listen, play
+from weekclose.database import open_connection
+from weekclose.postgres import Server
+from weekclose.simulator.record import Payment
+from weekclose.simulator.webhooks import Delivered, Lie
+
+CHILDREN = get_context("forkserver")
+# A child that takes longer hangs: then the harness says so, and nothing is proved.
+LONGEST_STEP_SECONDS = 120
+STORM_TIMEOUT_SECONDS, CALM_TIMEOUT_SECONDS = 0.4, 10.0
+# Region and address that each rail can pay to.
+WALLETS = {"paypal": ("EU", "seller@example.com")}
+WALLET = "APAC", "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t"
+
+
+@dataclass
+class Counts:
+    """What happened while a plan was played."""
+
+    steps: int = 0
+    kills: int = 0
+    database_crashes: int = 0
+    answers_that_decide_nothing: int = 0
+    webhooks: int = 0
+    payments_by_the_rail: int = 0
+
+
+def ready_children() -> None:
+    """Have a process that has imported what the players need, and forks for each of them."""
+    CHILDREN.set_forkserver_preload(["soak_players"])
+    # Before Python 3.12 it does not get our sys.path, and imports nothing without a word.
+    with patch.dict(os.environ, PYTHONPATH=str(Path(__file__).parent)):
+        forkserver.ensure_running()
+
+
+class Game:
+    """One plan on its way."""
+
+    def __init__(self, place: Place, plan: Plan, database: Server, rail: Bench, fault: str | None) -> None:
+        self.place, self.plan, self.database, self.bench, self.fault = place, plan, database, rail, fault
+        self.random = Random(plan.seed)
+        self.counts = Counts()
+        self.earned: dict[str, Decimal] = {}
+        # Each seller's newest order, and what is left of it.
+        self.sold: dict[str, tuple[str, Decimal]] = {}
+        self.accepted: list[str] = []
+        self.listener: BaseProcess | None = None
+        self._dies_at = list(plan.listener_dies_at)
+        ready_children()
+        self.window = START
+
+    # -- the marketplace
+
+    def earn(self, week: Week) -> None:
+        """Orders of the window; who owes has given back part of an order that an earlier window paid."""
+        region, wallet = WALLETS.get(self.plan.protocol, WALLET)
+        at = datetime.combine(self.window, datetime.min.time(), UTC) + timedelta(hours=36)
+        with self.connect() as conn:
+            for seller, text in week.earnings.items():
+                amount = Decimal(text)
+                conn.execute(
+                    "insert into raw.sellers"
+                    " (seller_id, region, settlement_currency, status, created_at, wallet_address)"
+                    " values (%s, %s, 'USD', 'active', '2025-01-01Z', %s) on conflict do nothing",
+                    (seller, region, wallet),
+                )
+                before, left = self.sold.get(seller, ("", Decimal(0)))
+                if amount > 0:
+                    order = f"{seller}-{self.window}"
+                    conn.execute(
+                        "insert into raw.orders (order_id, seller_id, currency, gross_amount, fee_amount,"
+                        " status, captured_at) values (%s, %s, 'USD', %s, 0, 'fulfilled', %s)",
+                        (order, seller, amount, at),
+                    )
+                    self.sold[seller] = order, amount
+                elif left:
+                    amount = -min(-amount, left)
+                    conn.execute(
+                        "insert into raw.refunds (refund_id, order_id, amount, refunded_at)"
+                        " values (%s, %s, %s, %s)",
+                        (f"{before}-{self.window}", before, -amount, at),
+                    )
+                    self.sold[seller] = before, left + amount
+                else:
+                    continue
+                self.earned[seller] = self.earned.get(seller, Decimal(0)) + amount
+
+    # -- the processes
+
+    def stage(self) -> Stage:
+        night = datetime.combine(self.window + timedelta(days=14), datetime.min.time(), UTC)
+        rail_url = self.bench.simulator.rail_url(self.plan.protocol)
+        return Stage(
+            self.database,
+            self.plan.protocol,
+            rail_url,
+            self.window,
+            night + timedelta(hours=23),
+            self.place.build,
+            self.fault,
+        )
+
+    def connect(self) -> Connection[Any]:
+        """A connection, also right after a crash."""
+        for _ in range(200):
+            try:
+                return open_connection(self.database)
+            except psycopg.OperationalError:
+                time.sleep(0.05)
+        return open_connection(self.database)
+
+    def listen(self) -> None:
+        """The webhook server, started again if it is dead."""
+        if self.listener is not None and self.listener.is_alive():
+            return
+        self.bench.rail.sender.url = None
+        hears, tells = CHILDREN.Pipe(duplex=False)
+        dies_at = self._dies_at.pop(0) if self._dies_at else None
+        self.listener = CHILDREN.Process(target=listen, args=(self.stage(), dies_at, tells), daemon=True)
+        self.listener.start()
+        tells.close()
+        with suppress(EOFError):
+            if hears.poll(LONGEST_STEP_SECONDS):
+                self.bench.rail.sender.url = hears.recv()
+
+    def bout(self, bout: Bout) -> None:
+        self.listen()
+        rail = self.bench.rail
+        for fault in bout.faults:
+            if fault["fault"] == "refuse":
+                fault = fault | {"references": self._some_reference()}
+                if not fault["references"]:
+                    continue
+            if fault.get("wait_for_go"):
+                rail.go.clear()
+            self.bench.arm(**fault)
+        begun = time.monotonic()
+        players = [self.start(player, bout.patient, STORM_TIMEOUT_SECONDS) for player in bout.players]
+        for deed in sorted(bout.deeds, key=lambda deed: deed.after):
+            time.sleep(max(0.0, begun + deed.after - time.monotonic()))
+            self.do(deed)
+        for player in players:
+            self.ended(player)
+        # Whatever is still inside the rail comes to its end; nobody has asked for it twice.
+        rail.go.set()
+        rail.faults.clear()
+        until = time.monotonic() + LONGEST_STEP_SECONDS
+        while rail.busy:
+            assert time.monotonic() < until, "the rail does not come to rest"
+            time.sleep(0.005)
+        rail.release()
+        if bout.calm:
+            self.calm(bout.calm)
+
+    def start(self, player: Player, patient: bool, read_timeout: float) -> BaseProcess:
+        started = CHILDREN.Process(
+            target=play,
+            args=(self.stage(), player.step, player.dies_at, patient, read_timeout),
+            daemon=True,
+        )
+        started.start()
+        return started
+
+    def calm(self, step: str) -> None:
+        """What a person does after anything went wrong: run it again, until it has an end."""
+        for _ in range(10):
+            code = self.ended(self.start(Player(step), False, CALM_TIMEOUT_SECONDS))
+            self.bench.rail.release()
+            if code not in (1, 4):
+                return
+
+    def ended(self, player: BaseProcess) -> int:
+        player.join(LONGEST_STEP_SECONDS)
+        if player.is_alive():
+            player.kill()
+            raise AssertionError(f"a process does not end: {player}")
+        code = player.exitcode
+        assert code is not None
+        assert code in (DONE, KILLED, 1, 3, 4, 5), f"a bug ended a process with {code}"
+        self.counts.steps += 1
+        self.counts.kills += code == KILLED
+        self.counts.answers_that_decide_nothing += code == 4
+        return code
+
+    # -- the rail's deeds
+
+    def do(self, deed: Deed) -> None:
+        if deed.name == "crash":
+            self.place.crash()
+            self.counts.database_crashes += 1
+        elif deed.name == "deliver":
+            self.delivered(self.bench.rail.sender.deliver(**deed.options))
+        else:
+            self.settle(**deed.options)
+
+    def settle(
+        self,
+        share: float,
+        fails: float,
+        comes_back: float,
+        changes_its_mind: bool,
+        lie: str | None,
+        **how: Any,
+    ) -> None:
+        """The rail decides about some of what it is processing, and about some of what it has paid."""
+        rail = self.bench.rail
+        for payment in sorted(rail.payments(), key=lambda payment: payment.payment_id):
+            chance = self.random.random()
+            if payment.status == "processing" and chance < share:
+                failed = self.random.random() < fails
+                told = _lie(lie)
+                if failed and changes_its_mind:
+                    # Not its last word: it will be paid after all.
+                    self.move(payment, "failed", final=False, lie=told, **how)
+                    self.move(payment, "completed", lie=told, **how)
+                else:
+                    self.move(payment, "failed" if failed else "completed", lie=told, **how)
+            elif payment.status == "completed" and chance < comes_back and self.plan.protocol != "halfin":
+                self.move(payment, "returned", lie=Lie(), **how)
+
+    def move(self, payment: Payment, status: str, **how: Any) -> None:
+        with suppress(ValueError):
+            self.delivered(self.bench.rail.settle({payment.reference: status}, **how))
+
+    def delivered(self, sent: list[Delivered]) -> None:
+        self.counts.webhooks += len(sent)
+        self.accepted += [
+            each.reference for each in sent if each.answer is not None and 200 <= each.answer < 300
+        ]
+
+    def _some_reference(self) -> tuple[str, ...]:
+        try:
+            with self.connect() as conn:
+                row = conn.execute(
+                    "select payout_number from payouts.payouts where status = 'ready' order by 1 limit 1"
+                ).fetchone()
+        except psycopg.Error:
+            return ()
+        return (row[0],) if row else ()
+
+    # -- the game
+
+    def play(self) -> None:
+        for number, week in enumerate(self.plan.weeks):
+            self.window = START + timedelta(weeks=number)
+            self.earn(week)
+            for bout in week.bouts:
+                self.bout(bout)
+        self.finish()
+
+    def finish(self) -> None:
+        """In peace: everything is handed over, the rail decides about everything, and is asked."""
+        last = self.window
+        for number in range(len(self.plan.weeks)):
+            self.window = START + timedelta(weeks=number)
+            # A batch that the rail refuses has a successor, which has to be approved.
+            for _ in range(3):
+                self.calm("approve")
+                self.calm("submit")
+        self.window = last
+        for _ in range(3):
+            for step in ("sunday", "approve", "submit", "grant", "hand_over"):
+                self.calm(step)
+        rail = self.bench.rail
+        rail.release()
+        for payment in rail.payments():
+            if payment.status == "processing":
+                self.move(payment, "completed", webhooks="lose")
+        self.listen()
+        self.delivered(rail.sender.deliver())
+        for number in range(len(self.plan.weeks)):
+            self.window = START + timedelta(weeks=number)
+            self.calm("ask_again")
+        self.calm("ask_again_requests")
+        self.counts.payments_by_the_rail = sum(each.status == "completed" for each in rail.payments())
+
+    def close(self) -> None:
+        if self.listener is not None:
+            self.listener.kill()
+            self.listener.join()
+
+
+def _lie(kind: str | None) -> Lie:
+    return {
+        None: Lie(),
+        "amount": Lie(amount="0.01"),
+        "reference": Lie(reference="JPO9999999"),
+        "event_type": Lie(event_type="payout.daydreamed"),
+    }[kind]
