@@ -12,8 +12,10 @@ export WEEKCLOSE_SCREENSHOTS ?= $(CURDIR)/target/screenshots
 
 SELLERS ?= 300
 WEEKS ?= 10
+N ?= 100
+FIRST ?= 1
 
-.PHONY: help setup week test lint second-postgres browser vendor bench-site clean
+.PHONY: help setup week test lint soak soak-planted second-postgres browser vendor bench-site clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
@@ -37,6 +39,12 @@ lint: setup ## Linters and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
 	$(BIN)/sqlfluff lint $(SQL)
+
+soak: setup ## Play N seeded schedules of kills, crashes and a faulty rail (make soak N=1000 FIRST=1)
+	$(BIN)/python tests/python/soak.py --plans $(N) --first $(FIRST)
+
+soak-planted: setup ## Take the guards away one by one: the soak has to see each
+	$(BIN)/python tests/python/soak.py --planted
 
 bench-site: setup browser ## Measure the review page with 4,000 and 100,000 sellers
 	PYTHONPATH=tests/python $(BIN)/python tests/python/bench_review_page.py

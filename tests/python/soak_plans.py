@@ -100,7 +100,7 @@ def _crash(random: Random) -> tuple[Deed, ...]:
 
 def _sunday(random: Random, sellers: list[str]) -> Bout:
     """Several freeze; the answers of the week before still come in, and money is kept back or set free."""
-    kept = random.choice((f"keep {random.choice(sellers)} {random.randint(1, 90)}.00", "set_free"))
+    kept = random.choice((*(f"keep {seller} {random.randint(1, 60)}.00" for seller in sellers), "set_free"))
     return Bout(
         _players(random, "sunday", 3)
         + _players(random, "reconcile", 1, 0)
@@ -124,9 +124,8 @@ def _between(random: Random, sellers: list[str]) -> Iterator[Bout]:
     """Some ask for what is left in their balance, and it goes out by itself."""
     if random.random() < 0.5:
         return
-    asks = [f"ask {random.choice(sellers)} {random.randint(100, 6000) / 100:.2f}" for _ in range(2)]
-    if random.random() < 0.5:
-        yield Bout(_players(random, "set_free", 2))
+    asks = [f"ask {random.choice(sellers)} {random.randint(100, 2000) / 100:.2f}" for _ in range(2)]
+    yield Bout(_players(random, "set_free", 2))
     yield Bout(tuple(player for ask in asks for player in _players(random, ask, 2)))
     yield Bout(_players(random, "grant", 2) + _players(random, "withdraw", 1, 0), deeds=_crash(random))
     yield _tuesday(random, "hand_over")
@@ -189,7 +188,7 @@ def _told(random: Random) -> tuple[Deed, ...]:
             {
                 "share": random.choice((0.3, 0.7, 1.0)),
                 "fails": random.choice((0.0, 0.3)),
-                "comes_back": random.choice((0.0, 0.15)),
+                "comes_back": random.choice((0.0, 0.0, 0.1)),
                 "changes_its_mind": random.random() < 0.25,
                 "webhooks": random.choice(("send", "send", "keep", "lose")),
                 "copies": random.choice((1, 1, 2, 3)),

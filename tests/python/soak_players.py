@@ -18,7 +18,7 @@ from compiled_build import Build
 from soak_place import SETTINGS
 from weekclose import decisions, events, holds, requests, submission, sunday, webhooks
 from weekclose.database import open_connection
-from weekclose.errors import OutcomeUnknown, WeekcloseError
+from weekclose.errors import NothingToDo, OutcomeUnknown, Refused, WeekcloseError
 from weekclose.postgres import Server
 from weekclose.rails.batch import BatchRail
 from weekclose.rails.halfin import HalfinRail
@@ -35,6 +35,9 @@ KEY = "client-id:secret"
 # For who is patient, no attempt is ever old enough.
 FOR_EVER = 10**8
 DONE, KILLED, BROKEN = 0, -signal.SIGKILL, 99
+FAILED, REFUSED, UNKNOWN, NOTHING = (
+    kind.exit_code for kind in (WeekcloseError, Refused, OutcomeUnknown, NothingToDo)
+)
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,12 @@ class Stage:
     rail_url: str
     window: date
     night: datetime
-    build: Build
+    build: Build | None
     fault: str | None = None
 
 
 def play(stage: Stage, step: str, dies_at: int | None, patient: bool, read_timeout: float) -> NoReturn:
-    """The child: exits with 0, the code of a WeekcloseError, 1 for a database that is away, 99 for a bug."""
+    """The child: exits as the command would, with BROKEN for a bug."""
     planted.plant(stage.fault)
     if dies_at is not None:
         die_at(dies_at)
@@ -65,7 +68,7 @@ def play(stage: Stage, step: str, dies_at: int | None, patient: bool, read_timeo
     except WeekcloseError as error:
         code = error.exit_code
     except psycopg.OperationalError:
-        code = 1
+        code = FAILED
     except BaseException as error:
         os.write(2, f"{step}: {type(error).__name__}: {error}\n".encode())
     finally:
@@ -120,6 +123,7 @@ def die_at(at: int) -> None:
 
 def _sunday(conn: Connection[Any], stage: Stage, rail: Rail) -> None:
     # The distribution checks have nothing to compare yet; loading them takes seconds.
+    assert stage.build is not None
     vars(sunday)["check"] = lambda *_: []
     report = sunday.run_sunday(
         stage.database,
@@ -159,9 +163,7 @@ def _ask_again(conn: Connection[Any], stage: Stage, rail: Rail) -> None:
 
 def _ask_again_requests(conn: Connection[Any], stage: Stage, rail: Rail) -> None:
     """The same about every request."""
-    numbers = conn.execute("select request_number from payouts.batches where request_number is not null")
-    for (number,) in numbers.fetchall():
-        reconcile(conn, rail, number, OPERATOR)
+    _each(conn, "handed over", lambda number: reconcile(conn, rail, number, OPERATOR))
 
 
 def _keep(conn: Connection[Any], stage: Stage, rail: Rail, seller: str, amount: str) -> None:
@@ -193,17 +195,18 @@ def _hand_over(conn: Connection[Any], stage: Stage, rail: Rail) -> None:
 
 
 def _each(conn: Connection[Any], state: str, do: Callable[[str], object]) -> None:
-    """One that is not clear yet, or is refused, keeps no other from its turn."""
-    unclear = None
+    """One that fails keeps no other from its turn. Raises the last failure, NothingToDo when none had one."""
+    done, failed = 0, None
     for number in _waiting(conn, state):
         try:
             do(number)
-        except OutcomeUnknown as error:
-            unclear = error
-        except WeekcloseError:
+            done += 1
+        except (NothingToDo, Refused):
             continue
-    if unclear:
-        raise unclear
+        except WeekcloseError as error:
+            failed = error
+    if failed or not done:
+        raise failed or NothingToDo("none is done")
 
 
 def _waiting(conn: Connection[Any], state: str) -> list[str]:
@@ -211,8 +214,8 @@ def _waiting(conn: Connection[Any], state: str) -> list[str]:
         "select request_number from payouts.payout_requests as requests"
         " left join payouts.batches using (request_number)"
         " where case when batches.state is null and decision is null or batches.state = 'frozen'"
-        " then 'requested' when batches.state in ('approved', 'submitting') then 'approved' end = %s"
-        " order by 1",
+        " then 'requested' when batches.state in ('approved', 'submitting') then 'approved'"
+        " when batches.state in ('submitted', 'settled') then 'handed over' end = %s order by 1",
         [state],
     )
     return [number for (number,) in rows]

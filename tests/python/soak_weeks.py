@@ -3,7 +3,7 @@
 import os
 import time
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from multiprocessing import forkserver, get_context
@@ -19,7 +19,7 @@ from psycopg import Connection
 from rail_batches import Bench
 from soak_place import START, Place
 from soak_plans import Bout, Deed, Plan, Player, Week
-from soak_players import DONE, KILLED, Stage, listen, play
+from soak_players import DONE, FAILED, KILLED, NOTHING, REFUSED, UNKNOWN, Stage, listen, play
 from weekclose.database import open_connection
 from weekclose.postgres import Server
 from weekclose.simulator.record import Payment
@@ -47,8 +47,8 @@ class Counts:
 
 
 def ready_children() -> None:
-    """Have a process that has imported what the players need, and forks for each of them."""
-    CHILDREN.set_forkserver_preload(["soak_players"])
+    """Have a process that has imported all of this, and forks for each player."""
+    CHILDREN.set_forkserver_preload(["soak_judge"])
     # Before Python 3.12 it does not get our sys.path, and imports nothing without a word.
     with patch.dict(os.environ, PYTHONPATH=str(Path(__file__).parent)):
         forkserver.ensure_running()
@@ -156,7 +156,9 @@ class Game:
                 rail.go.clear()
             self.bench.arm(**fault)
         begun = time.monotonic()
-        players = [self.start(player, bout.patient, STORM_TIMEOUT_SECONDS) for player in bout.players]
+        # The data tests are left to the Sunday that is played in peace.
+        stage = replace(self.stage(), build=replace(self.place.build, tests=()))
+        players = [self.start(each, stage, bout.patient, STORM_TIMEOUT_SECONDS) for each in bout.players]
         for deed in sorted(bout.deeds, key=lambda deed: deed.after):
             time.sleep(max(0.0, begun + deed.after - time.monotonic()))
             self.do(deed)
@@ -173,22 +175,23 @@ class Game:
         if bout.calm:
             self.calm(bout.calm)
 
-    def start(self, player: Player, patient: bool, read_timeout: float) -> BaseProcess:
+    def start(self, player: Player, stage: Stage, patient: bool, read_timeout: float) -> BaseProcess:
+        if player.step != "sunday":
+            stage = replace(stage, build=None)
         started = CHILDREN.Process(
-            target=play,
-            args=(self.stage(), player.step, player.dies_at, patient, read_timeout),
-            daemon=True,
+            target=play, args=(stage, player.step, player.dies_at, patient, read_timeout), daemon=True
         )
         started.start()
         return started
 
-    def calm(self, step: str) -> None:
-        """What a person does after anything went wrong: run it again, until it has an end."""
+    def calm(self, step: str) -> int:
+        """What a person does after anything went wrong: run it again, until it has an end. Its exit code."""
         for _ in range(10):
-            code = self.ended(self.start(Player(step), False, CALM_TIMEOUT_SECONDS))
+            code = self.ended(self.start(Player(step), self.stage(), False, CALM_TIMEOUT_SECONDS))
             self.bench.rail.release()
-            if code not in (1, 4):
-                return
+            if code not in (FAILED, UNKNOWN):
+                return code
+        raise AssertionError(f"{step} comes to no end: {code}")
 
     def ended(self, player: BaseProcess) -> int:
         player.join(LONGEST_STEP_SECONDS)
@@ -197,10 +200,10 @@ class Game:
             raise AssertionError(f"a process does not end: {player}")
         code = player.exitcode
         assert code is not None
-        assert code in (DONE, KILLED, 1, 3, 4, 5), f"a bug ended a process with {code}"
+        assert code in (DONE, KILLED, FAILED, REFUSED, UNKNOWN, NOTHING), f"a bug ended a process: {code}"
         self.counts.steps += 1
         self.counts.kills += code == KILLED
-        self.counts.answers_that_decide_nothing += code == 4
+        self.counts.answers_that_decide_nothing += code == UNKNOWN
         return code
 
     # -- the rail's deeds
@@ -270,18 +273,24 @@ class Game:
         self.finish()
 
     def finish(self) -> None:
-        """In peace: everything is handed over, the rail decides about everything, and is asked."""
-        last = self.window
-        for number in range(len(self.plan.weeks)):
+        """In peace: all is handed over and decided; what failed, came back or was kept goes out once more."""
+        count = len(self.plan.weeks)
+        for number in range(count):
             self.window = START + timedelta(weeks=number)
-            # A batch that the rail refuses has a successor, which has to be approved.
-            for _ in range(3):
-                self.calm("approve")
-                self.calm("submit")
-        self.window = last
-        for _ in range(3):
-            for step in ("sunday", "approve", "submit", "grant", "hand_over"):
-                self.calm(step)
+            self.settle_batches("approve", "submit")
+        self.settle_batches("grant", "hand_over")
+        self.hear_everything(count)
+        self.window = START + timedelta(weeks=count)
+        self.calm("set_free")
+        self.calm("sunday")
+        self.settle_batches("approve", "submit")
+        self.hear_everything(count + 1)
+        self.counts.payments_by_the_rail = sum(
+            each.status == "completed" for each in self.bench.rail.payments()
+        )
+
+    def hear_everything(self, week_count: int) -> None:
+        """The rail decides about everything, its last webhooks come, and it is asked about every window."""
         rail = self.bench.rail
         rail.release()
         for payment in rail.payments():
@@ -289,11 +298,17 @@ class Game:
                 self.move(payment, "completed", webhooks="lose")
         self.listen()
         self.delivered(rail.sender.deliver())
-        for number in range(len(self.plan.weeks)):
+        for number in range(week_count):
             self.window = START + timedelta(weeks=number)
             self.calm("ask_again")
         self.calm("ask_again_requests")
-        self.counts.payments_by_the_rail = sum(each.status == "completed" for each in rail.payments())
+
+    def settle_batches(self, approve: str, submit: str) -> None:
+        """What the rail refuses has a successor, which has to be approved."""
+        self.calm(approve)
+        self.calm(submit)
+        while self.calm(approve) == DONE:
+            self.calm(submit)
 
     def close(self) -> None:
         if self.listener is not None:

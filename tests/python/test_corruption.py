@@ -23,11 +23,14 @@ from psycopg.errors import (
     UniqueViolation,
 )
 
+from catalogue import Reached
 from weekclose.database import open_connection
 from weekclose.postgres import Server
 from weekclose.settings import Settings, project_dir
 from weekclose.sunday import run_sunday
 from weekclose.warehouse import Warehouse
+
+pytestmark = pytest.mark.catalogue(21)
 
 WALLET = "TR7NHqjeKQxGTCi8q8ZY4pL8otSzgjLj6t"
 # Far enough back to see the history before the start.
@@ -1005,7 +1008,7 @@ def test_every_data_test_has_a_corruption(market: Market) -> None:
 
 
 @pytest.mark.parametrize(("name", "corruption"), CASES)
-def test_a_data_test_can_fail(market: Market, name: str, corruption: Corruption) -> None:
+def test_a_data_test_can_fail(market: Market, name: str, corruption: Corruption, reached: Reached) -> None:
     """On an ordinary Sunday, and on one that looks at all of history."""
     conn, queries = market.conn, (market.tests[name], market.tests_of_a_full_refresh[name])
     with conn.transaction(force_rollback=True):
@@ -1016,6 +1019,7 @@ def test_a_data_test_can_fail(market: Market, name: str, corruption: Corruption)
             conn.execute(corruption.disarm.encode())
         conn.execute(corruption.seed.encode())
         assert all(market.count(query) > 0 for query in queries)
+    reached(21, "data tests", 1)
 
 
 @pytest.mark.parametrize(("name", "setting"), WRONG_SETTINGS.items())
@@ -1897,22 +1901,24 @@ def test_every_constraint_and_trigger_has_a_corruption(market: Market) -> None:
 
 
 @pytest.mark.parametrize("name", CHECKS)
-def test_a_check_refuses(market: Market, name: str) -> None:
+def test_a_check_refuses(market: Market, name: str, reached: Reached) -> None:
     # A replica runs no trigger: the CHECK stands alone.
     with market.conn.transaction(force_rollback=True):
         market.conn.execute("set local session_replication_role = replica")
         with pytest.raises(CheckViolation) as caught:
             market.conn.execute(CHECKS[name].encode())
     assert caught.value.diag.constraint_name == name
+    reached(21, "CHECKs", 1)
 
 
 @pytest.mark.parametrize("name", KEYS)
-def test_a_key_refuses(market: Market, name: str) -> None:
+def test_a_key_refuses(market: Market, name: str, reached: Reached) -> None:
     with market.conn.transaction(force_rollback=True):
         market.conn.execute("set local session_replication_role = replica")
         with pytest.raises((UniqueViolation, ExclusionViolation)) as caught:
             market.conn.execute(KEYS[name].encode())
     assert caught.value.diag.constraint_name == name
+    reached(21, "keys", 1)
 
 
 def test_primary_keys_refuse_a_row_twice(market: Market) -> None:
@@ -1936,13 +1942,14 @@ def test_primary_keys_refuse_a_row_twice(market: Market) -> None:
 
 
 @pytest.mark.parametrize("name", REFERENCES)
-def test_a_reference_refuses(market: Market, name: str) -> None:
+def test_a_reference_refuses(market: Market, name: str, reached: Reached) -> None:
     with (
         market.conn.transaction(force_rollback=True),
         pytest.raises(ForeignKeyViolation) as caught,
     ):
         market.conn.execute(REFERENCES[name].encode())
     assert caught.value.diag.constraint_name == name
+    reached(21, "references", 1)
 
 
 @pytest.mark.parametrize(
@@ -1953,10 +1960,11 @@ def test_a_reference_refuses(market: Market, name: str) -> None:
         for number, (change, sqlstate) in enumerate(changes, start=1)
     ],
 )
-def test_a_trigger_refuses(market: Market, change: str, sqlstate: str) -> None:
+def test_a_trigger_refuses(market: Market, change: str, sqlstate: str, reached: Reached) -> None:
     with market.conn.transaction(force_rollback=True), pytest.raises(psycopg.Error) as caught:
         market.conn.execute(change.encode())
     assert caught.value.sqlstate == sqlstate
+    reached(21, "changes that a trigger refuses", 1)
 
 
 def test_who_moves_a_payout_waits_for_a_freeze(market: Market, module_database: Server) -> None:

@@ -11,6 +11,8 @@ from small_week import NEXT_NIGHT, START, WRONG_CHECKSUM, Week
 from weekclose import decisions
 from weekclose.errors import NothingToDo, Refused, UsageError, WeekcloseError
 
+pytestmark = pytest.mark.catalogue(19)
+
 
 def digest(week: Week) -> str:
     return str(week.one("select content_digest from payouts.batches where payout_window = '2026-11-01'"))

@@ -33,6 +33,8 @@ from weekclose.settings import Settings, project_dir
 from weekclose.sunday import run_sunday
 from weekclose.warehouse import Warehouse
 
+pytestmark = pytest.mark.catalogue(14)
+
 REFUSED = "42501"
 
 # Letters: select, insert, update, delete, truncate; `l` is what locks a table against all writers. The first

@@ -14,6 +14,8 @@ from frozen_window import APPROVER, OPERATOR, WINDOW, claimed_window, frozen_win
 from weekclose.database import open_connection
 from weekclose.postgres import Server
 
+pytestmark = pytest.mark.catalogue(14, 19)
+
 # Where the rail and the books disagree, whatever the status was, a person decides what is true.
 PAYOUT_STEPS = {
     "ready": ("blocked", "submitted", "awaiting_reconciliation"),
