@@ -18,15 +18,21 @@ compared as (
     select
         events.line_id,
         orders.loaded_at,
-        orders.order_id is not null
-        and coalesce(orders.captured_at <= {{ as_of() }}, true)
-        and (events.event_at is not distinct from orders.captured_at)
-        and (events.seller_id is not distinct from nullif(orders.seller_id, ''))
-        and events.currency = orders.currency
-        and (
-            events.unsettled_reason is not null
-            or (events.gross = orders.gross_amount and events.fees = orders.fee_amount)
-        ) as is_faithful
+        case
+            -- Only the second source knows the order: it has no raw row, or none yet.
+            when events.unsettled_reason = 'unknown_order'
+                then coalesce(orders.captured_at > {{ as_of() }}, orders.order_id is null)
+            else
+                orders.order_id is not null
+                and coalesce(orders.captured_at <= {{ as_of() }}, true)
+                and (events.event_at is not distinct from orders.captured_at)
+                and (events.seller_id is not distinct from nullif(orders.seller_id, ''))
+                and events.currency = orders.currency
+                and (
+                    events.unsettled_reason is not null
+                    or (events.gross = orders.gross_amount and events.fees = orders.fee_amount)
+                )
+        end as is_faithful
     from events
     left join lateral (
         select * from {{ source('raw', 'orders') }} as orders

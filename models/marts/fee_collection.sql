@@ -38,6 +38,6 @@ select
     {{ money('sum(invoiced_paid)') }} as invoiced_paid,
     {{ money('sum(invoiced_open)') }} as invoiced_open,
     {{ money('sum(sale_fees - fee_refunds + invoiced_paid + invoiced_open)') }} as net_fees,
-    cast(sum(sale_fees) / nullif(sum(gross), 0) as numeric(12, 6)) as fee_rate
+    {{ rate('sum(sale_fees) / nullif(sum(gross), 0)') }} as fee_rate
 from fees
 group by payout_window, currency

@@ -37,6 +37,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
+    # A bug's traceback says where, never what the variables held.
+    pretty_exceptions_show_locals=False,
 )
 db = typer.Typer(help="The PostgreSQL server and its migrations.", no_args_is_help=True)
 app.add_typer(db, name="db")

@@ -91,6 +91,7 @@ def asked_to_pay(conn: "Connection[Any]", named: str) -> "Paid":
 
 
 def asked_window(conn: "Connection[Any]", window: str) -> "date":
-    from weekclose.reading import calendar, parse_window
+    """The window in `window`. One that is frozen is known without a build: its money moves without marts."""
+    from weekclose.reading import calendar, frozen_window, parse_window
 
-    return parse_window(window, calendar(conn))
+    return frozen_window(conn, window) or parse_window(window, calendar(conn))

@@ -20,6 +20,9 @@ CHUNK = 500
 # Who books at the same time may have to be broken up by the database; then one of them tries again.
 TRIES = 5
 
+# What names something is no longer than this: an index has to keep it, and a person to read it.
+LONGEST_NAME = 255
+
 # What an event waits for, by its verdict, and what helps.
 WAITS_FOR = {
     "unknown_type": "its type is not known here: a person has to look",
@@ -77,6 +80,9 @@ def receive(conn: Connection[Any], rail: Rail, event: RailEvent, raw_body: bytes
 
     Raises EventMalformed when it holds something that no table can keep.
     """
+    names = (event.event_id, event.event_type, event.payout, event.currency, event.external_reference)
+    if any(len(name) > LONGEST_NAME for name in names if name):
+        raise EventMalformed(f"webhook: a name in it is longer than {LONGEST_NAME} characters")
     told = asdict(event) | {"rail": rail.name, "proves_content": rail.proves_content, "body": raw_body}
     try:
         with conn.transaction():

@@ -2,6 +2,7 @@
 
 import csv
 import os
+import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -21,7 +22,10 @@ from weekclose.reading import calendar, parse_window
 ROWS_AT_ONCE = 5000
 
 STARTS_A_FORMULA = ("=", "+", "-", "@")
-STARTS_A_CELL = ("\t", "\r", "\n")
+# Where a spreadsheet may end a cell, whatever we meant: half of Europe's separate by semicolons, and take
+# quotes for quotes at the beginning of a cell only.
+ENDS_A_CELL = re.compile("([;\t\r\n])")
+BEGINS_WITH_ITS_END = re.compile("'*[\t\r\n]")
 
 
 class Sink(Protocol):
@@ -45,8 +49,9 @@ class CsvFile:
     """RFC 4180: UTF-8 without a mark, lines end with CRLF, quotes only where a cell needs them.
 
     Numbers stay plain numbers, negative ones too; instants are UTC; the parts of an array are joined by a
-    semicolon. A text cell that a spreadsheet could take for a formula gets an apostrophe in front: one whose
-    first visible character is = + - @ or a wide form of them, or that begins with a tab or a line break.
+    semicolon. A text that a spreadsheet could take for a formula gets an apostrophe in front: one whose first
+    visible character, quotes of any kind aside, is = + - @ or a wide form of them. So does each part of it
+    behind a semicolon, a tab or a line break, and a text that begins with a tab or a line break.
     """
 
     def __init__(self, sink: Sink) -> None:
@@ -82,15 +87,15 @@ def cell(value: object) -> str:
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     if isinstance(value, list | tuple):
         value = ";".join(map(str, value))
-    text = str(value)
-    return f"'{text}" if _is_formula(text) else text
+    text = "".join(f"'{part}" if _is_formula(part) else part for part in ENDS_A_CELL.split(str(value)))
+    return f"'{text}" if BEGINS_WITH_ITS_END.match(text) else text
 
 
 def _is_formula(text: str) -> bool:
-    """Whether a spreadsheet could take the text for a formula, or for a cell of its own."""
-    seen = next((character for character in text if character.isprintable() and not character.isspace()), "")
+    """Whether a spreadsheet could take a cell's text for a formula."""
+    seen = next((each for each in text if each.isprintable() and each not in " '\""), "")
     # A full-width or small = is = to a spreadsheet.
-    return text.startswith(STARTS_A_CELL) or unicodedata.normalize("NFKC", seen).startswith(STARTS_A_FORMULA)
+    return unicodedata.normalize("NFKC", seen).startswith(STARTS_A_FORMULA)
 
 
 def export(conn: Connection[Any], text: str, sink: Sink) -> Export:

@@ -3,13 +3,14 @@
 import shlex
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import psycopg
 from psycopg import Connection
 from psycopg.rows import dict_row
 
@@ -122,6 +123,17 @@ def calendar(conn: Connection[Any]) -> Calendar:
         starts_on=settings["payout_window_starts_on"],
         reserve_days=int(settings["reserve_days"]),
     )
+
+
+def frozen_window(conn: Connection[Any], text: str) -> date | None:
+    """The frozen window in `text`; None for any other, and for a login that may not see which are frozen."""
+    with suppress(psycopg.errors.InsufficientPrivilege):
+        found = conn.execute(
+            "select payout_window from payouts.frozen_windows where payout_window::text = %s", (text,)
+        ).fetchone()
+        window: date | None = found[0] if found else None
+        return window
+    return None
 
 
 def parse_window(text: str, dates: Calendar) -> date:

@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,6 @@ class Build:
     """The models as they were compiled: views that differ by run, tables with their columns, in the order in
     which they depend on each other, and the data tests with what they say when they find something."""
 
-    start: date
     stand_ins: tuple[str, ...]
     views: tuple[tuple[str, str], ...]
     tables: tuple[tuple[str, tuple[str, ...], str], ...]
@@ -119,22 +118,15 @@ class Sunday:
             return self.made.red(conn, variables)
 
 
-def compiled(template: Server, home: Path, start: date, first_night: datetime) -> Build:
-    """Let dbt build an empty marketplace once, and keep what it made."""
-    built = Warehouse(Settings(WEEKCLOSE_HOME=home), template).build(
-        effective_vars({"settlement_start": start.isoformat()}, first_night)
-    )
-    assert not [result for result in built if result.is_red], built
-    return replace(of_built(template, home), start=start)
-
-
-def of_built(built: Server, home: Path) -> Build:
+def compiled(built: Server, home: Path) -> Build:
     """What dbt compiles for any settings, in a database that it has built: it is left without a build."""
     variables = effective_vars(STAND_INS, STAND_IN)
     with open_connection(built) as conn:
         conn.execute("delete from intermediate.int_builds")
         warehouse = Warehouse(Settings(WEEKCLOSE_HOME=home), built)
-        nodes = [ran.node for ran in warehouse._invoke(["compile"], variables).results]
+        # Only the names of schemas and the freshness of sources are in it before it is compiled.
+        parsed = warehouse._project(effective_vars({}, STAND_IN)).manifest
+        nodes = [ran.node for ran in warehouse._invoke(["compile"], variables, parsed).results]
         stand_ins = _texts(variables)
         views, tables, tests = [], [], []
         for node in nodes:
@@ -150,7 +142,7 @@ def of_built(built: Server, home: Path) -> Build:
                     views.append((relation, text))
             else:
                 tables.append((relation, _columns(conn, node.schema, node.alias), text))
-    return Build(STAND_IN.date(), stand_ins, tuple(views), tuple(tables), tuple(tests))
+    return Build(stand_ins, tuple(views), tuple(tables), tuple(tests))
 
 
 def _columns(conn: Connection[Any], schema: str, name: str) -> tuple[str, ...]:

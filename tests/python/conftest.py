@@ -12,6 +12,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -21,6 +22,7 @@ from psycopg import Connection, sql
 
 from catalogue import belong, pytest_sessionfinish, pytest_terminal_summary, reached  # noqa: F401
 from closed_weeks import play
+from compiled_build import Build, compiled
 from page_browser import browser, keep, show  # noqa: F401
 from small_week import NIGHT, START, Week, begun_week, copied_week
 from weekclose.database import open_connection, server
@@ -34,7 +36,14 @@ GIVEN_URL = os.environ.get("DATABASE_URL", "")
 COMMAND = Path(sys.executable).parent / "weekclose"
 
 # What takes longest begins first, so that the workers end together. A worker takes a whole file (loadfile).
-LONGEST = ("test_demo", "test_reference", "test_sunday", "test_corruption", "test_killed", "test_roles")
+LONGEST = (
+    *("test_demo", "test_soak", "test_roles", "test_reference", "test_sunday", "test_review_data"),
+    *("test_killed_commands", "test_properties", "test_corruption", "test_killed_nights", "test_killed"),
+    *("test_crashes", "test_restore", "test_windows", "test_webhooks", "test_hostile_files"),
+    *("test_hostile_webhooks", "test_secrets"),
+)
+# The settings in the YAML files.
+READ_BY_THE_PARSER = ("raw_schema", "settlement_timezone", "freshness_warn_days", "freshness_error_days")
 
 NewDatabase = Callable[[], AbstractContextManager[Server]]
 RunCommand = Callable[..., subprocess.CompletedProcess[str]]
@@ -64,7 +73,7 @@ def clean_environment() -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def parsed_once() -> Iterator[None]:
     """Parsing takes longer than a Sunday, and of its database a parsed project has only the name: the next
-    database gets a copy with its own name, which is as long."""
+    database gets a copy with its own name, which is as long. Most settings are read when it is compiled."""
     invoke = Warehouse._invoke
     known: dict[tuple[str, str, int], tuple[bytes, bytes]] = {}
 
@@ -74,7 +83,8 @@ def parsed_once() -> Iterator[None]:
         if arguments != ["parse"]:
             return invoke(self, arguments, variables, manifest)
         name = self._server.dbname.encode()
-        key = (str(project_dir()), project_digest(variables), len(name))
+        read = {setting: variables.get(setting) for setting in READ_BY_THE_PARSER}
+        key = (str(project_dir()), project_digest(read), len(name))
         if key not in known:
             parsed = vars(invoke(self, arguments, variables)).items()
             known[key] = name, pickle.dumps({part: value for part, value in parsed if part != "_lock"})
@@ -168,6 +178,7 @@ def _created(where: Server, template: str) -> Iterator[Server]:
     name = f"weekclose_test_{uuid4().hex[:12]}"
     with open_connection(where) as admin:
         admin.execute(
+            # Copied page by page through the log, as is usual, it would take twice as long.
             sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(template))
         )
         try:
@@ -261,51 +272,58 @@ def new_marts(new_database: NewDatabase, first_server: Server, marts_home: Path)
         yield lambda: _created(first_server, template.dbname)
 
 
+@pytest.fixture(scope="session")
+def build(new_marts: NewDatabase, tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """The models as dbt compiles them, for Sundays of tests that are not about dbt."""
+    with new_marts() as built:
+        return compiled(built, tmp_path_factory.mktemp("compiled"))
+
+
 @pytest.fixture
-def week(new_marts: NewDatabase, marts_home: Path, tmp_path: Path) -> Iterator[Week]:
+def week(new_marts: NewDatabase, build: Build) -> Iterator[Week]:
     """The marketplace of small_week.py before its first Sunday, for one test."""
-    with begun_week(new_marts, marts_home, tmp_path / "home") as week:
+    with begun_week(new_marts, build.on) as week:
         yield week
 
 
-Played = tuple[NewDatabase, Path]
+@pytest.fixture
+def dbt_week(new_marts: NewDatabase, marts_home: Path, tmp_path: Path) -> Iterator[Week]:
+    """`week`, with Sundays of dbt's own: with fresh sources, views that stand, and orders that do not count
+    because nothing has touched them."""
+    settings = Settings(WEEKCLOSE_HOME=shutil.copytree(marts_home, tmp_path / "home"))
+    with begun_week(new_marts, partial(Warehouse, settings)) as week:
+        yield week
 
 
 @pytest.fixture(scope="session")
-def built_weeks(
-    first_server: Server, new_marts: NewDatabase, marts_home: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Played]:
-    """What `built_week` is a copy of, and the WEEKCLOSE_HOME that goes with it."""
-    home = tmp_path_factory.mktemp("built") / "home"
-    with begun_week(new_marts, marts_home, home) as week:
+def built_weeks(first_server: Server, new_marts: NewDatabase, build: Build) -> Iterator[NewDatabase]:
+    """What `built_week` is a copy of."""
+    with begun_week(new_marts, build.on) as week:
         assert week.sunday(may_freeze=False).outcome == "not_frozen"
         week.conn.close()
-        yield lambda: _created(first_server, week.server.dbname), home
+        yield lambda: _created(first_server, week.server.dbname)
 
 
 @pytest.fixture
-def built_week(built_weeks: Played, tmp_path: Path) -> Iterator[Week]:
+def built_week(built_weeks: NewDatabase, build: Build) -> Iterator[Week]:
     """`week` after its first Sunday, which was asked not to freeze, for one test."""
-    with copied_week(*built_weeks, tmp_path / "home") as week:
+    with copied_week(built_weeks, build.on) as week:
         yield week
 
 
 @pytest.fixture(scope="session")
-def frozen_weeks(
-    first_server: Server, new_marts: NewDatabase, marts_home: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Played]:
-    """What `frozen_week` is a copy of, and the WEEKCLOSE_HOME that goes with it."""
-    home = tmp_path_factory.mktemp("frozen") / "home"
-    with begun_week(new_marts, marts_home, home) as week:
+def frozen_weeks(first_server: Server, new_marts: NewDatabase, build: Build) -> Iterator[NewDatabase]:
+    """What `frozen_week` is a copy of."""
+    with begun_week(new_marts, build.on) as week:
         assert week.sunday().outcome == "frozen"
         week.conn.close()
-        yield lambda: _created(first_server, week.server.dbname), home
+        yield lambda: _created(first_server, week.server.dbname)
 
 
 @pytest.fixture
-def frozen_week(frozen_weeks: Played, tmp_path: Path) -> Iterator[Week]:
+def frozen_week(frozen_weeks: NewDatabase, build: Build) -> Iterator[Week]:
     """`week` after its first Sunday, which froze window 2026-11-01, for one test."""
-    with copied_week(*frozen_weeks, tmp_path / "home") as week:
+    with copied_week(frozen_weeks, build.on) as week:
         yield week
 
 

@@ -29,9 +29,10 @@ class NotAllowedError(Exception):
 
 @dataclass(frozen=True)
 class HandOver:
-    """A window, or a request that another person approved, goes out."""
+    """A window, or a request that another person approved, goes out; unless the rail refuses the batch."""
 
     named: date | str
+    is_refused: bool = False
 
 
 @dataclass(frozen=True)
@@ -158,12 +159,18 @@ class Answer:
 
 @dataclass(frozen=True)
 class Plan:
-    """It is to be asked for at this instant."""
+    """It is to be asked for at this instant, or when the guarantee of this order ends."""
 
     seller_id: str
     currency: str
     amount: Decimal
-    due_at: datetime
+    due_at: datetime | None
+    order_id: str | None = None
+
+
+@dataclass(frozen=True)
+class DropPlan:
+    number: str
 
 
 @dataclass(frozen=True)
@@ -191,6 +198,7 @@ Deed = (
     | Ask
     | Answer
     | Plan
+    | DropPlan
     | RunPlans
 )
 
@@ -198,8 +206,8 @@ Deed = (
 def do(books: Books, deed: Deed) -> None:
     """Let the books follow a deed. Raises NotAllowedError, and leaves them as they were."""
     match deed:
-        case HandOver(named):
-            _hand_over(books, named)
+        case HandOver():
+            _hand_over(books, deed)
         case Word():
             _hear(books, deed)
         case Propose():
@@ -241,10 +249,12 @@ def do(books: Books, deed: Deed) -> None:
             _ask(books, (seller_id, currency), amount)
         case Answer():
             _answer(books, deed)
-        case Plan(seller_id, currency, amount, due_at):
-            _require(seller_id in books.sellers)
-            number = f"SCH{len(books.schedules) + 1:07}"
-            books.schedules[number] = Schedule((seller_id, currency), amount, due_at)
+        case Plan():
+            _plan(books, deed)
+        case DropPlan(number):
+            schedule = books.schedules[number]
+            _require(schedule.status not in ("completed", "cancelled"))
+            books.schedules[number] = replace(schedule, status="cancelled")
         case RunPlans(at):
             _run_plans(books, at)
 
@@ -257,9 +267,11 @@ def _require(is_allowed: bool) -> None:
 # Payouts
 
 
-def _hand_over(books: Books, named: date | str) -> None:
+def _hand_over(books: Books, deed: HandOver) -> None:
     """All of the window's ready payouts or none; a seller who has changed since, or whose money is covered by
-    another payment, keeps it back. So does a hold, if it is requested money."""
+    another payment, keeps it back. So does a hold, if it is requested money. Of a batch that the rail refuses
+    nothing is paid: there is another one of the same."""
+    named = deed.named
     going = [
         payout
         for payout in books.payouts.values()
@@ -280,6 +292,9 @@ def _hand_over(books: Books, named: date | str) -> None:
                 for other in books.payouts.values()
             )
         )
+    if deed.is_refused:
+        books.refused.add(named)
+        return
     books.handed_over.add(named)
     for payout in going:
         books.move(payout, "submitted")
@@ -386,11 +401,22 @@ def _answer(books: Books, deed: Answer) -> None:
         books.block(payout, {*payout.block_reasons, "request_rejected"})
 
 
+def _plan(books: Books, deed: Plan) -> None:
+    party = deed.seller_id, deed.currency
+    _require(deed.seller_id in books.sellers)
+    if deed.order_id:
+        order = books.known_order(deed.order_id)
+        _require(order is not None and order.guarantee_ends_at is not None)
+        _require(order is not None and (order.seller_id, order.currency) == party)
+    number = f"SCH{len(books.schedules) + 1:07}"
+    books.schedules[number] = Schedule(party, deed.amount, deed.due_at, deed.order_id)
+
+
 def _run_plans(books: Books, at: datetime) -> None:
     """The pauses between tries are shorter than those between two runs of the job."""
     books.release_what_is_over(at)
     for number, schedule in sorted(books.schedules.items()):
-        if schedule.status in ("pending", "processing") and schedule.due_at <= at:
+        if schedule.status in ("pending", "processing") and books.is_time(schedule, at):
             try:
                 _ask(books, schedule.party, schedule.amount, number)
             except NotAllowedError:

@@ -29,7 +29,7 @@ class Hands:
     def do(self, deed: deeds.Deed) -> None:
         """Raises Refused or NothingToDo as the database does, and then leaves nothing behind."""
         if isinstance(deed, deeds.HandOver):
-            self._hand_over(deed.named)
+            self._hand_over(deed)
         elif isinstance(deed, deeds.Word):
             self._say(deed)
         elif isinstance(deed, deeds.Execute | deeds.Resolve | deeds.Reverse):
@@ -38,23 +38,32 @@ class Hands:
             self._keep_back(deed)
         elif isinstance(deed, deeds.EndHold):
             holds.end(self.conn, [deed.number], deed.how, "it arrived", SELECTOR)
-        elif isinstance(deed, deeds.Ask | deeds.Answer | deeds.Plan | deeds.RunPlans):
+        elif isinstance(deed, deeds.Ask | deeds.Answer | deeds.Plan | deeds.DropPlan | deeds.RunPlans):
             self._do_to_requests(deed)
         else:
             self._do_to_adjustment(deed)
 
-    def _hand_over(self, named: date | str) -> None:
+    def _hand_over(self, deed: deeds.HandOver) -> None:
         """What a Tuesday's submission writes; the rail's name and bytes are none that anybody reads."""
+        named = deed.named
         with self.conn.transaction(), refusals():
             group = f"W{named}" if isinstance(named, date) else named
-            batch, digest = f"{group}-G1", self._one("select payouts.batch_digest(%s)", group)
+            digest = self._one("select payouts.batch_digest(%s)", group)
+            batch = self._one(
+                "select batch_id from payouts.batches where paid_with = %s order by generation desc limit 1",
+                group,
+            )
             if isinstance(named, date):
                 decisions.approve(self.conn, named, digest, APPROVER)
             elif self._one("select state from payouts.batches where batch_id = %s", batch) == "frozen":
                 # An exception has come and gone since its approval.
                 requests.approve(self.conn, [named], APPROVER)
             self._one("select payouts.claim_batch(%s, %s, 'batch', '{}', %s)", batch, digest, PROPOSER)
-            self._one("select payouts.take_receipt(%s, %s, %s)", batch, f"pb {batch}", PROPOSER)
+            if deed.is_refused:
+                said = Jsonb({"code": "closed", "message": "not today", "items": []})
+                self._one("select payouts.take_refusal(%s, %s, %s)", batch, said, PROPOSER)
+            else:
+                self._one("select payouts.take_receipt(%s, %s, %s)", batch, f"pb {batch}", PROPOSER)
 
     def _say(self, word: deeds.Word) -> None:
         said = {
@@ -140,11 +149,17 @@ class Hands:
                 requests.approve(conn, [number], self._one(asker, number) if is_own else APPROVER)
             case deeds.Answer(number):
                 requests.reject(conn, [number], "withdrawn", SELECTOR)
-            case deeds.Plan(seller_id, currency, amount, due_at):
+            case deeds.Plan(seller_id, currency, amount, due_at, order_id):
                 wish = requests.Wish(
-                    seller_id, currency, amount, "milestone_reached", f"letter {uuid4()}", due_at=due_at
+                    *(seller_id, currency, amount),
+                    "guarantee_period_end" if order_id else "milestone_reached",
+                    f"letter {uuid4()}",
+                    order_id=order_id,
+                    due_at=due_at,
                 )
                 requests.schedule(conn, wish, PROPOSER)
+            case deeds.DropPlan(number):
+                requests.cancel(conn, [number], "the contract ended", PROPOSER)
             case deeds.RunPlans(at):
                 requests.run(conn, at, SELECTOR)
 

@@ -1,4 +1,4 @@
-"""Random weeks of a small, nasty marketplace: the same for the same seed.
+"""Random weeks of a small, nasty marketplace: the same for the same plan.
 
 A `History` is a list of steps: raw rows that arrive or change, decisions of a person, what the rail says
 on a Tuesday, and Sunday runs.
@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from itertools import islice
 from random import Random
 
 from market_people import Done, people, tuesday
@@ -19,6 +20,8 @@ INSTANT = timedelta(microseconds=1)
 DAY = timedelta(days=1)
 WEEK = timedelta(days=7)
 SUNDAYS = 5
+# More than anybody does on a day.
+BUSY = 99
 # Zones whose days are not all 24 hours long, with a first window that makes the runs cross the change.
 PLACES = (
     ("UTC", date(2026, 9, 6)),
@@ -30,6 +33,23 @@ PLACES = (
     ("America/Havana", date(2026, 10, 18)),
 )
 AMOUNTS = ("0.00", "0.01", "9.99", "33.33", "100.00", "100.00", "120.50", "250.00", "999.99", "4000.00")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a history is made of, so that a part may be left out. A number is the dice of its part: `weeks` of
+    the nights and whatever concerns them all, those of `sellers` of a seller and of each of his orders;
+    `place` is one of PLACES, `days` how much is done at most on each of the three days after a Sunday."""
+
+    place: int
+    starts_on: str
+    reserve_days: int
+    is_calm: bool
+    weeks: int
+    sundays: int
+    sellers: tuple[tuple[int, tuple[int, ...]], ...]
+    bursts: tuple[int, ...]
+    days: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -68,6 +88,7 @@ class Tuesday:
     """Payouts go to the rail, and the rail answers; `salt` decides what, payout by payout."""
 
     salt: str
+    at_most: int
 
 
 @dataclass(frozen=True)
@@ -76,6 +97,7 @@ class Desks:
     what."""
 
     salt: str
+    at_most: int
     as_of: datetime
     at: datetime
 
@@ -96,10 +118,9 @@ Change = RawRow | Payout | Hold | Clear | Done
 
 @dataclass(frozen=True)
 class History:
-    """`is_calm`: nothing arrives late and no row is corrected, so that it can be replayed at once."""
+    """Of a calm plan nothing arrives late and no row is corrected, so that it can be replayed at once."""
 
-    seed: int
-    is_calm: bool
+    plan: Plan
     steps: list[Step]
 
 
@@ -123,10 +144,10 @@ def take(books: Books, step: Step) -> Iterator[Change]:
         case Clear(seller_id, at):
             books.clearances.append((seller_id, at))
             yield step
-        case Tuesday(salt):
-            yield from tuesday(books, salt)
-        case Desks(salt, as_of, at):
-            yield from people(books, salt, as_of, at)
+        case Tuesday(salt, at_most):
+            yield from islice(tuesday(books, salt), at_most)
+        case Desks(salt, at_most, as_of, at):
+            yield from islice(people(books, salt, as_of, at), at_most)
         case Sunday():
             raise TypeError("a Sunday is run, not taken")
 
@@ -216,30 +237,49 @@ class _Draft:
         return captured_at + DAY * 35 * self.rng.random()
 
 
-def history(seed: int) -> History:
-    """The weeks of a seed."""
+def plan_of(seed: int) -> Plan:
+    """A whole one."""
     rng = Random(seed)
-    is_calm = seed % 4 == 3
-    zone, start = PLACES[seed % len(PLACES)] if seed < 2 * len(PLACES) else rng.choice(PLACES)
-    starts_on = "sunday" if rng.random() < 0.8 else "wednesday"
-    if starts_on == "wednesday":
-        start += 3 * DAY
-    terms = Terms(
-        settlement_start=start,
-        zone=zone,
-        starts_on=starts_on,
-        reserve_days=(7, 3, 10, 0)[seed % 4] if seed < 8 else rng.choice((0, 3, 7, 7, 10)),
+    return Plan(
+        place=rng.randrange(len(PLACES)),
+        starts_on="sunday" if rng.random() < 0.8 else "wednesday",
+        reserve_days=rng.choice((0, 3, 7, 7, 10)),
+        is_calm=rng.random() < 0.25,
+        weeks=rng.getrandbits(32),
+        sundays=SUNDAYS,
+        sellers=tuple(
+            (rng.getrandbits(32), tuple(rng.getrandbits(32) for _ in range(rng.randrange(2, 9))))
+            for _ in range(9)
+        ),
+        bursts=(rng.getrandbits(32), rng.getrandbits(32)),
+        days=(BUSY,) * 3 * SUNDAYS,
     )
-    draft = _Draft(rng, terms, list(_as_ofs(rng, terms)), is_calm)
-    sellers = [_seller(draft, f"s{number}") for number in range(9)]
-    for seller in sellers:
-        for _ in range(rng.randrange(2, 9)):
+
+
+def history(plan: Plan) -> History:
+    """The weeks of a plan."""
+    rng = Random(plan.weeks)
+    zone, start = PLACES[plan.place]
+    if plan.starts_on == "wednesday":
+        start += 3 * DAY
+    terms = Terms(settlement_start=start, zone=zone, starts_on=plan.starts_on, reserve_days=plan.reserve_days)
+    draft = _Draft(rng, terms, list(_as_ofs(rng, terms)), plan.is_calm)
+    sellers = []
+    for number, (dice, _) in enumerate(plan.sellers):
+        draft.rng = Random(dice)
+        sellers.append(_seller(draft, f"s{number}"))
+        _decisions(draft, sellers[-1])
+    for seller, (_, orders) in zip(sellers, plan.sellers, strict=True):
+        for dice in orders:
+            draft.rng = Random(dice)
             _order(draft, seller, sellers)
-    _burst_of_sales(draft, rng.choice(sellers))
-    _burst_of_disputes(draft, rng.choice(sellers))
-    _decisions(draft, sellers)
+    for dice in plan.bursts:
+        draft.rng = Random(dice)
+        burst = draft.rng.choice((_burst_of_sales, _burst_of_disputes))
+        burst(draft, draft.rng.choice(sellers))
     _sign_of_life(draft)
-    return History(seed, is_calm, [_guaranteed(draft, seed, step) for step in _steps(draft)])
+    draft.rng = rng
+    return History(plan, list(_steps(draft, plan)))
 
 
 def _as_ofs(rng: Random, terms: Terms) -> Iterator[datetime]:
@@ -251,10 +291,10 @@ def _as_ofs(rng: Random, terms: Terms) -> Iterator[datetime]:
         )
 
 
-def _steps(draft: _Draft) -> Iterator[Step]:
+def _steps(draft: _Draft, plan: Plan) -> Iterator[Step]:
     rng = draft.rng
     skipped = rng.randrange(SUNDAYS) if draft.chance(0.5) else None
-    for week, as_of in enumerate(draft.as_ofs):
+    for week, as_of in enumerate(draft.as_ofs[: plan.sundays]):
         coming = draft.weeks.get(week, [])
         rng.shuffle(coming)
         yield from coming
@@ -270,9 +310,10 @@ def _steps(draft: _Draft) -> Iterator[Step]:
             yield from early[:cut]
             draft.weeks[week + 1] = early[cut:]
             yield Sunday(as_of, terms)
-        yield Desks(f"{draft.terms}/{week}/Monday", as_of, as_of + DAY)
-        yield Tuesday(f"{draft.terms}/{week}")
-        yield Desks(f"{draft.terms}/{week}/Thursday", as_of, as_of + 4 * DAY)
+        salt, (monday, on_tuesday, thursday) = f"{plan.weeks}/{week}", plan.days[3 * week : 3 * week + 3]
+        yield Desks(f"{salt}/Monday", monday, as_of, as_of + DAY)
+        yield Tuesday(salt, on_tuesday)
+        yield Desks(f"{salt}/Thursday", thursday, as_of, as_of + 4 * DAY)
 
 
 # Sellers
@@ -355,6 +396,7 @@ def _order(draft: _Draft, seller: Seller, sellers: list[Seller]) -> None:
         if draft.chance(0.93)
         else rng.choice(("pending", "cancelled")),
         captured_at=None if draft.chance(0.03) else captured_at,
+        guarantee_ends_at=_guarantee(draft) if draft.chance(0.15) else None,
     )
     # An order without a time of capture is there whenever the run is: in a calm history from the start.
     week = 0 if order.captured_at is None and draft.is_calm else draft.arrival(captured_at)
@@ -367,15 +409,9 @@ def _order(draft: _Draft, seller: Seller, sellers: list[Seller]) -> None:
         _dispute(draft, order, rng.choice(moments))
 
 
-def _guaranteed(draft: _Draft, seed: int, step: Step) -> Step:
-    """Some orders have a guarantee, whatever else becomes of them; its end may be that of a run."""
-    if not isinstance(step, Put) or not isinstance(step.row, Order) or step.row.captured_at is None:
-        return step
-    dice = Random(f"{seed}/2guarantee of {step.row.order_id}")
-    if dice.random() > 0.15:
-        return step
-    ends_at = dice.choice((*draft.as_ofs, draft.begins + 70 * DAY * dice.random()))
-    return Put(replace(step.row, guarantee_ends_at=ends_at))
+def _guarantee(draft: _Draft) -> datetime:
+    """Its end may be that of a run."""
+    return draft.rng.choice((*draft.as_ofs, draft.begins + 70 * DAY * draft.rng.random()))
 
 
 def _corrections(draft: _Draft, week: int, order: Order, sellers: list[Seller]) -> None:
@@ -460,7 +496,8 @@ def _dispute(draft: _Draft, order: Order, opened_at: datetime) -> None:
         dispute = closed
     if draft.unruly(0.4):
         draft.put(week + rng.randrange(0, 4), _other_dispute(draft, dispute))
-    if draft.unruly(0.05):
+    if draft.unruly(0.1):
+        week += rng.randrange(0, 3)
         draft.weeks.setdefault(week, []).append(Move(dispute.dispute_id, f"o{rng.randrange(1, 120)}"))
 
 
@@ -507,18 +544,17 @@ def _burst_of_disputes(draft: _Draft, seller: Seller) -> None:
         draft.put(draft.known_in(opened_at), dispute)
 
 
-def _decisions(draft: _Draft, sellers: list[Seller]) -> None:
+def _decisions(draft: _Draft, seller: Seller) -> None:
     rng = draft.rng
-    for seller in sellers:
-        # Most reviews are cleared, else nobody with two disputes would ever be paid.
-        if draft.chance(0.6):
-            week = rng.randrange(SUNDAYS)
-            at = draft.as_ofs[week] - rng.choice((DAY, 29 * DAY, 31 * DAY))
-            draft.weeks.setdefault(week, []).append(Clear(seller.seller_id, at))
-        if draft.chance(0.3):
-            week = rng.randrange(SUNDAYS)
-            window = draft.terms.settlement_start + WEEK * (week - rng.randrange(2))
-            draft.weeks.setdefault(week, []).append(Hold(seller.seller_id, window))
+    # Most reviews are cleared, else nobody with two disputes would ever be paid.
+    if draft.chance(0.6):
+        week = rng.randrange(SUNDAYS)
+        at = draft.as_ofs[week] - rng.choice((DAY, 29 * DAY, 31 * DAY))
+        draft.weeks.setdefault(week, []).append(Clear(seller.seller_id, at))
+    if draft.chance(0.3):
+        week = rng.randrange(SUNDAYS)
+        window = draft.terms.settlement_start + WEEK * (week - rng.randrange(2))
+        draft.weeks.setdefault(week, []).append(Hold(seller.seller_id, window))
 
 
 def _sign_of_life(draft: _Draft) -> None:

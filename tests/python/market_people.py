@@ -14,6 +14,7 @@ from deeds import (
     Decide,
     Deed,
     Deviate,
+    DropPlan,
     EndHold,
     Execute,
     HandOver,
@@ -33,7 +34,7 @@ from deeds import (
     do,
 )
 from obligations import CREDIT, DEDUCTION, HAPPENED, INVOICE, RECOVERY, Adjustment, Wish
-from reference import Books, Payout, reversal_reasons
+from reference import Books, Order, Payout, reversal_reasons
 
 OWN_POLICIES: tuple[OwnPolicy, ...] = (None, None, None, "exception", "manual")
 CENT = Decimal("0.01")
@@ -64,7 +65,10 @@ def tuesday(books: Books, salt: str) -> Iterator[Done]:
     """Windows go out, and the rails say what became of the payouts."""
     groups = {payout.leaves_with for payout in books.payouts.values()} - books.handed_over
     for named in sorted(groups, key=str):
-        if Random(f"{salt}/{named}").random() < 0.9:
+        chance = Random(f"{salt}/{named}").random()
+        if chance < 0.1:
+            yield from attempt(books, HandOver(named, is_refused=True))
+        if chance < 0.9:
             yield from attempt(books, HandOver(named))
     for _, payout in sorted(books.payouts.items()):
         if payout.rail != "MANUAL":
@@ -158,6 +162,17 @@ def askers(books: Books, dice: Random, at: datetime) -> Iterator[Done]:
     if dice.random() < 0.5:
         due_at = at + timedelta(days=dice.choice((-1, 0, 6)))
         yield from attempt(books, Plan(*_wanted(books, dice), due_at))
+    # Orders that are loaded early are not known yet.
+    guaranteed = sorted(
+        order.order_id
+        for order in books.orders.values()
+        if order.guarantee_ends_at and books.known_order(order.order_id)
+    )
+    if guaranteed and dice.random() < 0.5:
+        yield from attempt(books, _plan_by_guarantee(books, dice, books.orders[dice.choice(guaranteed)]))
+    for number in sorted(books.schedules):
+        if dice.random() < 0.1:
+            yield from attempt(books, DropPlan(number))
     yield from attempt(books, RunPlans(at))
     for number, request in sorted(books.requests.items()):
         chance = dice.random()
@@ -167,9 +182,16 @@ def askers(books: Books, dice: Random, at: datetime) -> Iterator[Done]:
             yield from attempt(books, Answer(number, "rejected"))
         payout = books.payout_of(number)
         if payout and number not in books.handed_over and dice.random() < 0.4:
-            yield from attempt(books, HandOver(number))
+            yield from attempt(books, HandOver(number, is_refused=dice.random() < 0.3))
         elif payout and payout.rail != "MANUAL" and (word := _word(books, payout, dice)):
             yield from attempt(books, word)
+
+
+def _plan_by_guarantee(books: Books, dice: Random, order: Order) -> Plan:
+    """For all of it or a cent; now and then for another seller."""
+    seller_id = order.seller_id if order.seller_id and dice.random() < 0.9 else min(books.sellers)
+    amount = max(CENT, dice.choice((order.gross_amount, CENT)))
+    return Plan(seller_id, order.currency, amount, None, order.order_id)
 
 
 def _wanted(books: Books, dice: Random) -> tuple[str, str, Decimal]:

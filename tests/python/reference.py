@@ -268,11 +268,12 @@ class Request:
 
 @dataclass(frozen=True)
 class Schedule:
-    """Makes a request when its time comes, or fails with the third try."""
+    """Makes a request when its time comes, or the order's guarantee ends; fails with the third try."""
 
     party: Party
     amount: Decimal
-    due_at: datetime
+    due_at: datetime | None
+    order_id: str | None = None
     status: str = "pending"
     tries: int = 0
 
@@ -374,7 +375,8 @@ class Books:
     """Everything known: the raw rows as they stand, what was frozen, and what people did with it.
 
     `payouts` are by number. `entering` are the lines of adjustments as the last run saw them, `handed_over`
-    the windows and requests whose batch has left; `came_back` and `judged` how many of a payout's transfers
+    the windows and requests whose batch has left, `refused` those of which the rail did not take a batch;
+    `came_back` and `judged` how many of a payout's transfers
     the rail said to have come back, and of how many a person said so.
     """
 
@@ -396,6 +398,7 @@ class Books:
     entering: list[Line] = field(default_factory=list)
     executions: dict[str, list[Execution]] = field(default_factory=dict)
     handed_over: set[date | str] = field(default_factory=set)
+    refused: set[date | str] = field(default_factory=set)
     came_back: dict[str, int] = field(default_factory=dict)
     judged: dict[str, int] = field(default_factory=dict)
 
@@ -498,6 +501,17 @@ class Books:
             ),
             ZERO,
         )
+
+    def known_order(self, order_id: str) -> Order | None:
+        """The order, if the last run knew it."""
+        assert self.built
+        return self._order(order_id, self.built.as_of)
+
+    def is_time(self, schedule: Schedule, at: datetime) -> bool:
+        """What has been tried is tried again."""
+        order = self.known_order(schedule.order_id) if schedule.order_id else None
+        due_at = order.guarantee_ends_at if order else schedule.due_at
+        return schedule.tries > 0 or (due_at is not None and due_at <= at)
 
     def is_payable(self, party: Party) -> bool:
         """Whether nothing would block the seller's row, if there was one of the last frozen window."""

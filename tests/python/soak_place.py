@@ -13,7 +13,7 @@ from uuid import uuid4
 import psutil
 from psycopg import sql
 
-from compiled_build import Build, of_built
+from compiled_build import Build, compiled
 from weekclose.database import open_connection
 from weekclose.migrations import migrate
 from weekclose.policy import effective_vars
@@ -89,7 +89,7 @@ def _make(postgres: EmbeddedPostgres, directory: Path) -> Place:
     home = directory / "dbt"
     built = Warehouse(Settings(WEEKCLOSE_HOME=home), template).build(effective_vars(SETTINGS, before))
     assert not [result for result in built if result.is_red], built
-    build = of_built(template, home)
+    build = compiled(template, home)
     with open_connection(template) as conn:
         conn.execute("update seeds.region_rails set rail = 'PAYPAL' where rail = 'ERC-20'")
     return Place(postgres, template, build)

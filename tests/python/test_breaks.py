@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from datetime import UTC, date, timedelta
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,34 +10,31 @@ from psycopg import Connection
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
+from compiled_build import Build
+from conftest import NewDatabase
 from frozen_window import OPERATOR, WINDOW, claimed_window, frozen_window, one, submitted_window
+from small_week import NIGHT, START
 from weekclose.database import open_connection
 from weekclose.explain import explain, show_explanation
+from weekclose.policy import effective_vars
 from weekclose.postgres import Server
-from weekclose.settings import Settings
 from weekclose.status import show_status, status
-from weekclose.warehouse import Warehouse
 
 BATCH, NEXT_BATCH = f"W{WINDOW}-G1", f"W{WINDOW}-G2"
 FIRST, SECOND = "JPO0000001", "JPO0000002"
-DATA_TESTS = (
+DATA_TESTS = {
     "assert_frozen_payables_are_accounted_for",
     "assert_batches_are_what_left",
     "assert_each_step_is_booked_once",
     "assert_events_are_booked_once",
-)
+}
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
-
-
-@pytest.fixture(scope="module")
-def built(module_database: Server, home: Path) -> Server:
+def built(new_marts: NewDatabase) -> Iterator[Server]:
     """The marts, over nothing: what is live needs no other build."""
-    Warehouse(Settings(WEEKCLOSE_HOME=home), module_database).build({"as_of": "2026-11-15T23:00:00Z"})
-    return module_database
+    with new_marts() as where:
+        yield where
 
 
 @pytest.fixture
@@ -324,9 +320,7 @@ def test_a_break_has_its_seller_window_and_currency(books: Connection[Any]) -> N
     assert (row["seller_id"], row["payout_window"], row["currency"]) == ("s1", date(2026, 11, 1), "USD")
 
 
-@pytest.mark.parametrize("name", DATA_TESTS)
-def test_the_data_tests_hold_all_the_way(books: Connection[Any], home: Path, name: str) -> None:
-    query = (home / "dbt/target/compiled/weekclose/tests" / f"{name}.sql").read_text().encode()
+def test_the_data_tests_hold_all_the_way(books: Connection[Any], build: Build) -> None:
     rejected_and_sent_again(books)
     submitted_window(books, ["5.00", "6.00", "7.00"], window=WINDOW + timedelta(days=7))
     event(books, "JPO0000002", "completed", "5.00")
@@ -337,7 +331,9 @@ def test_the_data_tests_hold_all_the_way(books: Connection[Any], home: Path, nam
         item("JPO0000004", "returned", "7.00"),
         batch=f"W{WINDOW + timedelta(days=7)}-G1",
     )
-    assert books.execute(query).fetchall() == []
+    assert {name for name, _, _ in build.tests} >= DATA_TESTS
+    found = build.red(books, effective_vars({"settlement_start": START.isoformat()}, NIGHT))
+    assert {result.name for result in found} & DATA_TESTS == set()
 
 
 # -- what the commands show of it -----------------------------------------------------------------------

@@ -71,6 +71,7 @@ def test_no_command_shows_the_help(weekclose: RunCommand) -> None:
         ("mysql://me:secret@127.0.0.1/x", 2, "DATABASE_URL cannot be read: write postgresql://"),
     ],
 )
+@pytest.mark.catalogue(11)
 def test_a_database_that_cannot_be_reached_is_one_line(
     weekclose: RunCommand, url: str, exit_code: int, message: str
 ) -> None:

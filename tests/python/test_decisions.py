@@ -131,6 +131,7 @@ def test_a_clearance_lifts_the_review_alone(week: Week) -> None:
     assert status(week, "s1", date(2026, 11, 8))[0] == "ready", "a clearance holds for 30 days"
 
 
+@pytest.mark.catalogue(15)
 def test_the_audit_log_names_its_first_broken_entry(frozen_week: Week) -> None:
     decisions.hold(frozen_week.conn, ["s1"], START, "why", "olga")
     decisions.release(frozen_week.conn, ["s1"], START, "why not", "olga")

@@ -2,15 +2,17 @@
 
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,11 +21,12 @@ import psycopg
 import pytest
 from psycopg import Connection
 
-from conftest import COMMAND, NewDatabase, RunCommand
+from conftest import NewDatabase, RunCommand
+from killing import KILLED, in_child
 from weekclose import adjustments, demo_payments, executions, submission
 from weekclose.database import open_connection, statement
 from weekclose.decisions import verify_audit
-from weekclose.demo import play, rail_record, shown
+from weekclose.demo import SMALL_MARKET, play, rail_record, shown
 from weekclose.demo_stories import agreement, stories
 from weekclose.demo_twists import (
     BY_HAND,
@@ -72,8 +75,14 @@ class Demo:
 
     def sunday(self, **options: Any) -> SundayReport:
         """The last Sunday once more."""
-        as_of = self.sample.folders[-1].as_of
-        return run_sunday(self.server, self.warehouse, as_of=as_of, actor="tester", **options)
+        return run_sunday(
+            self.server,
+            self.warehouse,
+            as_of=self.sample.folders[-1].as_of,
+            actor="tester",
+            overrides=SMALL_MARKET | {"settlement_start": self.sample.settlement_start.isoformat()},
+            **options,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -451,8 +460,8 @@ def test_another_server_kills_and_interruptions_make_no_difference(
     weekclose: RunCommand,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """PostgreSQL 15 of Debian and the embedded one. The command is killed while webhooks come in and right
-    after a freeze, the play is stopped after each step, the command finishes it: the same to the cent."""
+    """PostgreSQL 15 of Debian and the embedded one. The play is killed while webhooks come in and right
+    after a freeze, it is stopped after each step, the command finishes it: the same to the cent."""
     command = ("demo", "--sellers", str(PLAN.sellers), "--weeks", str(PLAN.weeks))
     place = home / "demo"
     steps = [(adjustments, "decide"), (demo_payments, "reconcile"), (submission, "submit")]
@@ -465,18 +474,17 @@ def test_another_server_kills_and_interruptions_make_no_difference(
             return log.exists() and log.read_text().count("\n") > 2
 
         def has_frozen_twice() -> bool:
-            return rows(there, "select count(*) from payouts.frozen_windows") == [(2,)]
-
-        for is_time in (is_hearing, has_frozen_twice):
-            running = subprocess.Popen([COMMAND, *command], env=os.environ | named, stderr=subprocess.DEVNULL)
-            while running.poll() is None and not is_time():
-                with suppress(subprocess.TimeoutExpired):
-                    running.wait(0.02)
-            assert running.poll() is None, "it should still have been at work"
-            running.kill()
-            running.wait()
+            with open_connection(other) as own:
+                return rows(own, "select count(*) from payouts.frozen_windows") == [(2,)]
 
         warehouse = Warehouse(Settings(WEEKCLOSE_HOME=home), other)
+
+        def killed_when(is_time: Callable[[], bool]) -> None:
+            threading.Thread(target=kill_this_process, args=[is_time], daemon=True).start()
+            play(other, warehouse, place, PLAN, lambda _: None)
+
+        for is_time in (is_hearing, has_frozen_twice):
+            assert in_child(partial(killed_when, is_time)) == KILLED, "it should still have been at work"
         waiting = [interrupted(monkeypatch, module, name) for module, name in steps]
         for _ in steps:
             with pytest.raises(Interrupted):
@@ -492,6 +500,12 @@ def test_another_server_kills_and_interruptions_make_no_difference(
         assert f"rail's record = ledger = view: {left} payouts" in done.stdout
         assert rows(there, "select distinct state from payouts.batches") == [("settled",)]
         assert verify_audit(there) > 0
+
+
+def kill_this_process(is_time: Callable[[], bool]) -> None:
+    while not is_time():
+        time.sleep(0.02)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def interrupted(monkeypatch: pytest.MonkeyPatch, module: ModuleType, name: str) -> list[str]:

@@ -14,14 +14,16 @@ from uuid import uuid4
 import pytest
 from psycopg import Connection
 
+from compiled_build import Build
+from conftest import NewDatabase
+from small_week import empty_week
 from weekclose import drift
 from weekclose.database import open_connection
 from weekclose.drift_limits import CHECKS, Limits
 from weekclose.errors import UsageError, WeekcloseError
 from weekclose.policy import effective_vars
 from weekclose.postgres import Server
-from weekclose.settings import Settings, project_dir
-from weekclose.warehouse import Warehouse
+from weekclose.settings import project_dir
 
 DUE = date(2026, 11, 1)
 NIGHT = datetime(2026, 11, 15, 23, tzinfo=UTC)
@@ -71,12 +73,11 @@ CALM = Week()
 
 
 @pytest.fixture(scope="module")
-def built(module_database: Server, tmp_path_factory: pytest.TempPathFactory) -> Server:
+def built(new_marts: NewDatabase, build: Build) -> Iterator[Server]:
     """The warehouse of a marketplace without rows, as of the night on which window DUE is due."""
-    settings = Settings.model_validate({"WEEKCLOSE_HOME": tmp_path_factory.mktemp("home")})
-    red = [node for node in Warehouse(settings, module_database).build(VARIABLES) if node.is_red]
-    assert red == []
-    return module_database
+    with empty_week(new_marts, build.on) as week:
+        assert week.warehouse.build(VARIABLES) == []
+        yield week.server
 
 
 @pytest.fixture

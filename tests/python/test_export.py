@@ -1,21 +1,26 @@
 """The CSV: the view's columns and numbers, bytes that can be checked, and no cell that is a formula."""
 
+from __future__ import annotations
+
 import csv
 import io
+import random
 import re
 import subprocess
+import unicodedata
 from collections.abc import Iterator
 from decimal import Decimal
 from hashlib import sha256
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from psycopg import Connection
 
+from catalogue import SOAK
 from closed_weeks import HOSTILE_ID
 from conftest import RunCommand
 from weekclose.database import open_connection
@@ -25,12 +30,39 @@ from weekclose.postgres import Server
 from weekclose.reading import snapshot
 from weekclose.settings import project_dir
 
-A_FORMULA = re.compile("^[\\s\ufeff\u200b]*[=+\\-@\uff1d\uff0b\uff0d\uff20]|^[\t\r\n]")
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+ASSETS = project_dir() / "scripts" / "weekclose" / "review" / "assets"
+# What a spreadsheet evaluates.
+FORMULA = re.compile("[\\s\ufeff\u200b]*[=+\\-@\uff1d\uff0b\uff0d\uff20]")
+# What was put in front of a text, or of a part of it.
+OURS = re.compile("(^|[;\t\r\n])'(?=[ '\"]*[=+\\-@])")
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 BEGINNINGS = st.sampled_from(
-    ["", "=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20", " ="]
+    [
+        "",
+        "=",
+        "+",
+        "-",
+        "@",
+        "\t",
+        "\r",
+        "\n",
+        "\uff1d",
+        "\uff0b",
+        "\uff0d",
+        "\uff20",
+        " =",
+        "\ufeff=",
+        "\u200b+",
+    ]
 )
+# Where one cell could be made two.
+SEAMS = st.text("=+-@;,\"' \t\r\nx\uff1d\u200b", max_size=12)
+PLAIN = st.text("=+-@;,\"' \t\nx", max_size=12)
+EXAMPLES = 20_000 if SOAK else 300
 
 
 @pytest.fixture
@@ -40,20 +72,63 @@ def weeks(closed_weeks: Server) -> Iterator[Connection[Any]]:
         yield conn
 
 
-def read(data: bytes) -> list[list[str]]:
-    return list(csv.reader(io.StringIO(data.decode(), newline=""), strict=True))
+def read(data: bytes, separator: str = ",") -> list[list[str]]:
+    """As a spreadsheet does, with the separator of its country."""
+    return list(csv.reader(io.StringIO(data.decode(), newline=""), delimiter=separator))
 
 
-@given(st.lists(st.builds("{}{}".format, BEGINNINGS, TEXTS), min_size=1))
-def test_no_text_is_a_formula_and_none_is_lost(texts: list[str]) -> None:
+def as_file(texts: list[str]) -> bytes:
     sink = io.BytesIO()
     CsvFile(sink).write_row(texts)
-    (cells,) = read(sink.getvalue()) or [[""]]
+    return sink.getvalue()
+
+
+@pytest.mark.catalogue(17)
+@settings(max_examples=EXAMPLES)
+@given(st.lists(st.builds("{}{}".format, BEGINNINGS, TEXTS) | SEAMS, min_size=1))
+@example(["x", ';"=1+1;'])
+def test_no_text_is_a_formula_in_any_country(texts: list[str]) -> None:
+    (cells,) = read(as_file(texts)) or [[""]]
+    assert not any(written.startswith(("\t", "\r", "\n")) for written in cells)
+    for separator in (",", ";", "\t"):
+        for row in read(as_file(texts), separator):
+            assert not any(map(FORMULA.match, row)), (separator, row)
+
+
+@pytest.mark.catalogue(17)
+@settings(max_examples=EXAMPLES)
+@given(st.lists(PLAIN, min_size=1))
+def test_what_was_put_in_front_can_be_taken_away(texts: list[str]) -> None:
+    (cells,) = read(as_file(texts)) or [[""]]
     for text, written in zip(texts, cells, strict=True):
-        assert not A_FORMULA.search(written)
-        assert written in (text, f"'{text}")
+        if re.match("'+[\t\r\n]", written):
+            written = written[1:]
+        assert OURS.sub(r"\1", written) == text
 
 
+@pytest.mark.catalogue(17)
+def test_the_pages_write_cells_as_the_command_does(browser: Browser) -> None:
+    """Both on texts of every kind, some thousand of them."""
+    chance = random.Random(17)
+    visible = [
+        chr(code) for code in (*range(1, 0x3000), *range(0xFE00, 0x10000)) if not 0xD7FF < code < 0xE000
+    ]
+    texts = [each + "x" for each in visible] + [f" {each}1" for each in visible]
+    for _ in range(5_000):
+        texts.append("".join(chance.choices("=+-@;,\"' \t\r\nx\uff1d\u200b\ufeff", k=chance.randint(0, 10))))
+    page = browser.new_page()
+    page.evaluate(f"{(ASSETS / 'base.js').read_text()}; window.csvCell = csvCell")
+    written = page.evaluate("texts => texts.map((text) => csvCell(text))", texts)
+    page.close()
+    differ = [text for text, ours in zip(texts, written, strict=True) if ours != quoted(cell(text))]
+    assert [text for text in differ if unicodedata.category(text[0]) != "Cn"] == []
+
+
+def quoted(text: str) -> str:
+    return f'"{text.replace(chr(34), chr(34) * 2)}"' if re.search('[",\r\n]', text) else text
+
+
+@pytest.mark.catalogue(17)
 @given(st.decimals(allow_nan=False, allow_infinity=False, places=2))
 def test_numbers_stay_numbers(amount: Decimal) -> None:
     assert Decimal(cell(amount)) == amount
@@ -68,6 +143,11 @@ def test_numbers_stay_numbers(amount: Decimal) -> None:
         (Decimal("-1234567.80"), "-1234567.80"),
         (["on_hold", "no_rail"], "on_hold;no_rail"),
         (["=1", "x"], "'=1;x"),
+        (["x", "=1"], "x;'=1"),
+        ("x; =1", "x;' =1"),
+        ("'=1", "''=1"),
+        ("\t=1", "'\t'=1"),
+        ("a-b=c", "a-b=c"),
         ("\ufe62x", "'\ufe62x"),
         ("plain", "plain"),
     ],

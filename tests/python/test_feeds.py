@@ -4,7 +4,7 @@ import csv
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,12 @@ import psycopg
 import pytest
 from psycopg import Connection, sql
 
+from compiled_build import Build
+from conftest import NewDatabase
+from small_week import Week, empty_week
 from weekclose.database import open_connection
-from weekclose.postgres import Server
-from weekclose.settings import Settings, project_dir
-from weekclose.sunday import SundayReport, run_sunday
-from weekclose.warehouse import Warehouse
+from weekclose.settings import project_dir
+from weekclose.sunday import SundayReport
 
 NIGHT = datetime(2018, 3, 18, 23, tzinfo=UTC)
 
@@ -117,9 +118,16 @@ class Feed:
 
 
 @pytest.fixture(scope="module")
-def feed(module_database: Server, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Feed]:
+def week(new_marts: NewDatabase, build: Build) -> Iterator[Week]:
+    """Nobody sells anything yet."""
+    with empty_week(new_marts, build.on) as week:
+        yield week
+
+
+@pytest.fixture(scope="module")
+def feed(week: Week, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Feed]:
     """The export, copied and mapped."""
-    with open_connection(module_database) as conn:
+    with open_connection(week.server) as conn:
         page = (project_dir() / "docs" / "feeds.md").read_text()
         feed = Feed(conn, page, tmp_path_factory.mktemp("export"))
         for table, text in {
@@ -136,20 +144,9 @@ def feed(module_database: Server, tmp_path_factory: pytest.TempPathFactory) -> I
 
 
 @pytest.fixture(scope="module")
-def sunday(
-    feed: Feed, module_database: Server, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Feed, SundayReport]:
+def sunday(feed: Feed, week: Week) -> tuple[Feed, SundayReport]:
     """The Sunday on which the window of 4 March is due."""
-    report = run_sunday(
-        module_database,
-        Warehouse(
-            Settings.model_validate({"WEEKCLOSE_HOME": tmp_path_factory.mktemp("home")}), module_database
-        ),
-        as_of=NIGHT,
-        actor="tester",
-        overrides={"settlement_start": "2018-03-04"},
-    )
-    return feed, report
+    return feed, week.sunday(NIGHT, date(2018, 3, 4))
 
 
 def test_each_seller_has_his_part(feed: Feed) -> None:

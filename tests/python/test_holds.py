@@ -113,6 +113,7 @@ def test_what_a_sunday_holds(week: Week) -> None:
     assert due_row(week, "s3")[3] == 0
 
 
+@pytest.mark.catalogue(3)
 def test_two_who_release_at_once_do_it_once(week: Week) -> None:
     held(week, "30.00", NIGHT)
 

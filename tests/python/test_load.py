@@ -174,6 +174,7 @@ BAD_VALUES = [
 ]
 
 
+@pytest.mark.catalogue(16)
 @pytest.mark.parametrize("table", FEEDS)
 def test_each_bad_value_is_refused_with_its_line_and_reason(
     conn: Connection[Any], tmp_path: Path, table: str
@@ -282,6 +283,7 @@ def test_only_what_changed_is_touched(conn: Connection[Any], tmp_path: Path) -> 
     assert versions(conn) == after
 
 
+@pytest.mark.catalogue(16)
 def test_a_key_twice_in_a_file(conn: Connection[Any], tmp_path: Path) -> None:
     path = write(
         tmp_path / "orders.csv",
@@ -322,6 +324,7 @@ def test_a_killed_load_leaves_nothing_and_the_next_one_finishes(database: Server
         assert load_paths(conn, [path]).total == Counts(1000, 1000, 0, 0)
 
 
+@pytest.mark.catalogue(3)
 def test_two_loads_at_once_take_turns(database: Server, tmp_path: Path) -> None:
     path = write(tmp_path / "orders.csv", ORDERS, "\n", *(order(order_id=f"o{n}") for n in range(5000)))
 
@@ -338,6 +341,7 @@ def test_two_loads_at_once_take_turns(database: Server, tmp_path: Path) -> None:
 # -- CSV as it comes ----------------------------------------------------------------------------------
 
 
+@pytest.mark.catalogue(16)
 def test_lines_are_counted_as_an_editor_counts_them(conn: Connection[Any], tmp_path: Path) -> None:
     header = ",".join(GOOD["sellers"])
     two_lines = line("sellers", seller_id="s2", display_name='Two\r\nLines, \\. and\n\\.\n"quotes"')
@@ -389,6 +393,7 @@ HOSTILE = [
 ]
 
 
+@pytest.mark.catalogue(16)
 def test_hostile_names_are_just_text(conn: Connection[Any], tmp_path: Path) -> None:
     header = ",".join(GOOD["sellers"])
     lines = [line("sellers", seller_id=f"s{n}", display_name=name) for n, name in enumerate(HOSTILE)]
@@ -418,6 +423,7 @@ def module_conn(module_database: Server) -> Any:
         yield conn
 
 
+@pytest.mark.catalogue(16)
 @settings(max_examples=40, deadline=None)
 @given(parts=st.lists(RUBBISH, max_size=12))
 @example(parts=[b'"', b"\n" * 3, order().encode()])
@@ -538,6 +544,7 @@ def test_parquet_of_every_sensible_type(conn: Connection[Any], tmp_path: Path) -
 # -- files refused as a whole -------------------------------------------------------------------------
 
 
+@pytest.mark.catalogue(16)
 def test_a_file_that_is_not_what_it_claims_stops_everything(conn: Connection[Any], tmp_path: Path) -> None:
     good = write(tmp_path / "orders.csv", ORDERS, "\n", order())
     naive = tmp_path / "orders_naive.parquet"

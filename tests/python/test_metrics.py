@@ -4,15 +4,17 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
 from psycopg import Connection
 
+from compiled_build import Build
 from conftest import NewDatabase
 from small_week import NIGHT, START, WALLET, empty_week
 from weekclose.policy import effective_vars
+from weekclose.settings import Settings
+from weekclose.warehouse import Warehouse
 
 MARKETPLACE = f"""
 insert into raw.sellers (seller_id, region, settlement_currency, status, created_at, wallet_address) values
@@ -110,18 +112,18 @@ class SemanticLayer:
 
 @pytest.fixture(scope="module")
 def layer(
-    new_marts: NewDatabase, marts_home: Path, tmp_path_factory: pytest.TempPathFactory
+    new_marts: NewDatabase, build: Build, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[SemanticLayer]:
     from dbt.contracts.graph.semantic_manifest import SemanticManifest
 
-    home = tmp_path_factory.mktemp("metrics") / "home"
-    with empty_week(new_marts, marts_home, home) as week:
+    home = tmp_path_factory.mktemp("metrics")
+    with empty_week(new_marts, build.on) as week:
         week.conn.execute(MARKETPLACE.encode())
         report = week.sunday()
         assert report.outcome == "frozen", report.message
-        described = SemanticManifest(
-            week.warehouse._project(effective_vars({"settlement_start": START.isoformat()}, NIGHT)).manifest
-        )
+        warehouse = Warehouse(Settings(WEEKCLOSE_HOME=home), week.server)
+        variables = effective_vars({"settlement_start": START.isoformat()}, NIGHT)
+        described = SemanticManifest(warehouse._project(variables).manifest)
         described.write_json_to_file(str(home / "semantic_manifest.json"))
         manifest = json.loads((home / "semantic_manifest.json").read_text())
         yield SemanticLayer(manifest, week.conn)

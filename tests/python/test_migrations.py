@@ -44,6 +44,7 @@ def test_ours_are_applied_on_both_servers_and_a_second_time_does_nothing(any_dat
         assert migrate(conn, OURS) == []
 
 
+@pytest.mark.catalogue(3)
 def test_two_at_once_apply_each_file_once(empty_conn: Connection[Any]) -> None:
     together = Barrier(2)
 

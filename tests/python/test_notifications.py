@@ -270,6 +270,7 @@ def test_settings_that_cannot_be_used(office: Office, given: dict[str, str], mes
     assert office.run("olga", 2, **given).startswith(message)
 
 
+@pytest.mark.catalogue(3)
 def test_two_who_tell_at_once_tell_once(office: Office) -> None:
     """Who comes second has nothing to do; nor is anything noted twice."""
     schedule_fails(office.desk)

@@ -333,6 +333,7 @@ def test_a_receiver_that_is_down(desk: Desk) -> None:  # noqa: F811
     )
 
 
+@pytest.mark.catalogue(3)
 def test_two_publishers_at_once_deliver_once(books: Books) -> None:
     submitted_window(books.conn, ["10.00", "20.00", "30.00"])
     arrived, go_on = threading.Event(), threading.Event()
@@ -355,6 +356,7 @@ def test_two_publishers_at_once_deliver_once(books: Books) -> None:
     assert len({each.message_id for each in it.deliveries}) == len(it.deliveries) == 6
 
 
+@pytest.mark.catalogue(1)
 def test_killed_between_sending_and_noting(books: Books) -> None:
     """Sent again under the same id, in the same order."""
     submitted_window(books.conn, ["10.00"])

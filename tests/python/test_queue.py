@@ -457,6 +457,7 @@ def test_the_audit_log_says_with_which_rights(desk: Desk) -> None:  # noqa: F811
         "role = null, metadata = null",
     ],
 )
+@pytest.mark.catalogue(15)
 def test_role_and_metadata_are_sealed(desk: Desk, forged: str) -> None:  # noqa: F811
     frozen_window(desk.owner, ["10.00"])
     desk.does("arne", "audit", "verify")
@@ -466,6 +467,7 @@ def test_role_and_metadata_are_sealed(desk: Desk, forged: str) -> None:  # noqa:
         assert one(desk.owner, "select payouts.first_broken_audit_entry()") == 1
 
 
+@pytest.mark.catalogue(15)
 def test_entries_of_before_stay_as_they_were(empty_conn: Connection[Any], tmp_path: Path) -> None:
     """They were hashed without role and metadata, and still are what was written."""
     for file in sorted((project_dir() / "migrations").glob("*.sql")):
@@ -569,6 +571,7 @@ def test_what_was_booked_before_a_failure_is_said(desk: Desk, rail: Bench) -> No
     assert submitted.startswith("ledger: submit (transaction ")
 
 
+@pytest.mark.catalogue(3)
 def test_two_who_book_at_once_are_told_their_own(desk: Desk) -> None:  # noqa: F811
     """Each alternates with the other, entry by entry, and both read while the other is booking."""
     count = 6

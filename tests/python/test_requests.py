@@ -3,7 +3,6 @@
 After every test at the desk the ledger, the obligations and the audit log agree (`desk.agree`).
 """
 
-import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -18,22 +17,21 @@ import pytest
 from psycopg import Connection
 from psycopg.types.json import Jsonb
 
+from compiled_build import Build
 from conftest import NewDatabase
 from desk import Desk, agree, desk, people  # noqa: F401
 from frozen_window import APPROVER, OPERATOR, WINDOW, frozen_window, one, submitted_window
+from killing import DONE, KILLED, in_child, kill_at
 from rail_batches import Bench, bench
 from small_week import NEXT_NIGHT, NIGHT, START, Week
 from test_controls_cli import APPROVERS, OPERATORS
 from test_executions import configured, said
-from test_killed import DONE, KILLED, in_child, kill_at
 from test_second_factor import code_of
 from tuesday import empty, listening, marts  # noqa: F401
 from weekclose import requests, second_factor, submission
 from weekclose.database import open_connection
 from weekclose.errors import NothingToDo, WeekcloseError
 from weekclose.postgres import Server
-from weekclose.settings import Settings
-from weekclose.warehouse import Warehouse
 
 SECOND = WINDOW + timedelta(days=7)
 FAILED, REQUESTED = "JPO0000001", "JPO0000002"
@@ -642,6 +640,7 @@ def at_once(desk: Desk, act: Callable[[Connection[Any]], object]) -> list[str]: 
         return sorted(pool.map(done, range(4)))
 
 
+@pytest.mark.catalogue(3)
 def test_two_who_approve_at_once_approve_once(desk: Desk) -> None:  # noqa: F811
     failed(desk)
     requested(desk)
@@ -649,6 +648,7 @@ def test_two_who_approve_at_once_approve_once(desk: Desk) -> None:  # noqa: F811
     assert batches(desk) == [(BATCH, "approved")]
 
 
+@pytest.mark.catalogue(3)
 def test_two_who_submit_at_once_pay_once(desk: Desk, rail: Bench) -> None:  # noqa: F811
     failed(desk)
     approved(desk)
@@ -661,6 +661,7 @@ def test_two_who_submit_at_once_pay_once(desk: Desk, rail: Bench) -> None:  # no
     assert batches(desk) == [(BATCH, "submitted")]
 
 
+@pytest.mark.catalogue(3)
 def test_a_late_success_and_an_approval_at_once(desk: Desk) -> None:  # noqa: F811
     """Of the same money: one of the two comes first, and the other knows."""
     failed(desk)
@@ -688,6 +689,7 @@ def late_word(conn: Connection[Any]) -> None:
     )
 
 
+@pytest.mark.catalogue(1)
 def test_killed_anywhere_and_run_again(desk: Desk, tmp_path: Path) -> None:  # noqa: F811
     """A request's submission, killed before each of its exchanges, and run again: it is paid once."""
     server = server_of(desk)
@@ -717,21 +719,20 @@ def test_killed_anywhere_and_run_again(desk: Desk, tmp_path: Path) -> None:  # n
     raise AssertionError("there was no end of it")
 
 
-# With real Sundays
+# With Sundays
 
 
 @pytest.fixture
 def week(
     new_marts: NewDatabase,
-    marts_home: Path,
+    build: Build,
     people: dict[str, Server],  # noqa: F811
     tmp_path: Path,
 ) -> Iterator[tuple[Week, Desk]]:
-    """A marketplace with real Sundays, and the people of the desk."""
-    shutil.copytree(marts_home, tmp_path / "home")
+    """A marketplace with Sundays, and the people of the desk."""
     with new_marts() as database, open_connection(database) as conn:
         here = {who: replace(login, dbname=database.dbname) for who, login in people.items()}
-        made = Week(database, conn, Warehouse(Settings(WEEKCLOSE_HOME=tmp_path / "home"), database))
+        made = Week(database, conn, build.on(database))
         yield made, Desk(conn, here, tmp_path)
 
 

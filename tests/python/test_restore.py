@@ -21,7 +21,7 @@ from controls import seeded
 from frozen_window import APPROVER, OPERATOR, frozen_window, one
 from rail_batches import Bench, bench
 from sample_documents import pdf
-from weekclose import adjustments, decisions, executions, second_factor, submission
+from weekclose import adjustments, decisions, executions, requests, second_factor, submission
 from weekclose.adjustments import Deviation, Proposal
 from weekclose.database import open_connection
 from weekclose.documents import Document
@@ -32,7 +32,10 @@ from weekclose.reconciliation import reconcile
 from weekclose.settings import Settings, project_dir
 from weekclose.webhooks import listening
 
+pytestmark = pytest.mark.catalogue(4)
+
 PAID, INTERRUPTED, BY_HAND = date(2026, 11, 1), date(2026, 11, 8), date(2026, 11, 15)
+FAILED, REQUEST = date(2026, 11, 22), "REQ0000002"
 
 # What the books promise, each as text: a restored database has to say the same.
 BOOKS = {
@@ -93,7 +96,9 @@ def test_a_restored_database_goes_on_where_its_backup_was_taken(
             _pay_a_week(conn, any_database, rail)
             _interrupt_a_submission(conn, rail)
             _pay_by_hand_and_put_right(conn, rail)
+            _interrupt_a_request(conn, rail)
             books = _books(conn)
+            _add_up(conn)
             assert decisions.verify_audit(conn) > 0
 
         dump = tmp_path / "weekclose.dump"
@@ -104,17 +109,28 @@ def test_a_restored_database_goes_on_where_its_backup_was_taken(
             assert migrate(conn, project_dir() / "migrations") == []
             assert _books(conn) == books
             decisions.verify_audit(conn)
+            _add_up(conn)
             _is_still_guarded(conn)
             _decide(conn)
 
-            done = submission.submit(conn, rail.adapter(max_processing_seconds=0), INTERRUPTED, OPERATOR)
-            assert done.batch_id == f"W{INTERRUPTED}-G1"
+            left = _sent(rail)
+            for named, batch_id in ((INTERRUPTED, f"W{INTERRUPTED}-G1"), (REQUEST, f"{REQUEST}-G1")):
+                done = submission.submit(conn, rail.adapter(max_processing_seconds=0), named, OPERATOR)
+                assert done.batch_id == batch_id
+            # The rail had the window, whose answer was lost, and has never seen the request.
+            assert _sent(rail) == [*left, left[-1]]
+            rail.rail.release()
+            assert set(_sent(rail)) == set(
+                conn.execute("select body, idempotency_key from payouts.batches where rail = 'batch'")
+            )
             rail.rail.settle({"*": "completed"}, webhooks="lose")
             reconcile(conn, rail.adapter(), None, OPERATOR)
             paid = {
                 number
                 for (number,) in conn.execute(
-                    "select payout_number from payouts.payouts where payout_window <> %s", (BY_HAND,)
+                    "select payout_number from payouts.payouts"
+                    " where payout_window <> %s and status <> 'failed'",
+                    (BY_HAND,),
                 )
             }
             assert rail.paid() == dict.fromkeys(paid, 1)
@@ -182,6 +198,55 @@ def _decide(conn: Connection[Any]) -> None:
 def _document(text: str) -> Document:
     content = pdf(text)
     return Document(sha256(content).hexdigest(), "application/pdf", content)
+
+
+def _interrupt_a_request(conn: Connection[Any], rail: Bench) -> None:
+    """What failed is asked for between two windows, and leaves; the rail has seen nothing of it."""
+    # What a build would say: no floor, no guarantee, and no wallet has changed since.
+    with conn.transaction():
+        conn.execute("set local role weekclose_dbt")
+        conn.execute("create table intermediate.int_builds as select now() as as_of")
+        conn.execute(
+            "create table intermediate.int_seller_terms as"
+            " select seller_id, settlement_currency, 0::numeric as minimum_balance, true as is_active,"
+            "   false as needs_review, 'TRC-20'::text as rail, wallet_address as destination,"
+            "   true as is_wallet_valid, false as is_wallet_recently_changed"
+            " from raw.sellers"
+        )
+        conn.execute(
+            "create table intermediate.int_guarantee_holds (seller_id text, currency text, amount numeric)"
+        )
+    _approve(conn, frozen_window(conn, ["60.00"], window=FAILED))
+    submission.submit(conn, rail.adapter(), FAILED, OPERATOR)
+    rail.rail.release()
+    rail.rail.settle({"JPO0000006": "failed"}, webhooks="lose")
+    reconcile(conn, rail.adapter(), FAILED, OPERATOR)
+    assert requests.request(conn, "s1", "USD", Decimal("10.00"), "he asked for it", OPERATOR) == REQUEST
+    requests.approve(conn, [REQUEST], APPROVER)
+    rail.arm("reset_before")
+    with pytest.raises(OutcomeUnknown):
+        submission.submit(conn, rail.adapter(max_processing_seconds=0), REQUEST, OPERATOR)
+    assert one(conn, "select state from payouts.batches where request_number = %s", REQUEST) == "submitting"
+
+
+def _sent(rail: Bench) -> list[tuple[bytes, str]]:
+    """The submissions that reached the rail: bytes and key."""
+    bodies = rail.sent()
+    return [(each.body, each.headers["idempotency-key"]) for each in rail.requests if each.body in bodies]
+
+
+def _add_up(conn: Connection[Any]) -> None:
+    """Each digest is that of its content, and the ledger is zero."""
+    unlike = (
+        "select count(*) from payouts.frozen_windows"
+        " where content_digest <> payouts.window_digest(payout_window)"
+    )
+    assert one(conn, unlike) == 0
+    for account in (
+        "select sum(amount) from payouts.ledger_entries",
+        "select sum(balance) from payouts.account_balances",
+    ):
+        assert one(conn, account) == 0
 
 
 def _approve(conn: Connection[Any], window: date) -> None:

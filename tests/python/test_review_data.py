@@ -237,21 +237,23 @@ def test_a_page_of_a_window_that_is_not_frozen_is_refused(closed: Connection[Any
 # -- what changed since last week --------------------------------------------------------------------
 
 
-def test_the_bridge_is_exact_and_names_the_lines(week: Week) -> None:
-    week.order("late", "s2", "2026-10-28T10:00Z", gross=30, fee=0)
-    week.sunday(EARLIER_NIGHT, start=date(2026, 10, 25))
-    before = week.one(
+def test_the_bridge_is_exact_and_names_the_lines(dbt_week: Week) -> None:
+    dbt_week.order("late", "s2", "2026-10-28T10:00Z", gross=30, fee=0)
+    dbt_week.sunday(EARLIER_NIGHT, start=date(2026, 10, 25))
+    before = dbt_week.one(
         "select sum(net - disputes) from marts.window_summary where payout_window = '2026-11-01'"
     )
-    week.order("o8", "s2", "2026-11-06T10:00Z", gross=20, fee=2)
-    week.order("too_late", "s2", "2026-10-27T10:00Z", gross=11, fee=1)
-    week.conn.execute("update raw.orders set gross_amount = 120, loaded_at = now() where order_id = 'o1'")
-    week.conn.execute("update raw.orders set status = 'cancelled', loaded_at = now() where order_id = 'o2'")
+    dbt_week.order("o8", "s2", "2026-11-06T10:00Z", gross=20, fee=2)
+    dbt_week.order("too_late", "s2", "2026-10-27T10:00Z", gross=11, fee=1)
+    dbt_week.conn.execute("update raw.orders set gross_amount = 120, loaded_at = now() where order_id = 'o1'")
+    dbt_week.conn.execute(
+        "update raw.orders set status = 'cancelled', loaded_at = now() where order_id = 'o2'"
+    )
     # A first build of the night, and the one that freezes: what changed since last week is the same.
-    week.sunday(start=date(2026, 10, 25), may_freeze=False)
-    first = page_data(week.conn)["bridge"]
-    week.sunday(NIGHT + timedelta(minutes=5), start=date(2026, 10, 25), full_refresh=True)
-    page = page_data(week.conn)
+    dbt_week.sunday(start=date(2026, 10, 25), may_freeze=False)
+    first = page_data(dbt_week.conn)["bridge"]
+    dbt_week.sunday(NIGHT + timedelta(minutes=5), start=date(2026, 10, 25), full_refresh=True)
+    page = page_data(dbt_week.conn)
     assert (page["page"]["window"], page["page"]["is_frozen"]) == ("2026-11-01", True)
     bridge = page["bridge"]["USD"]
     assert bridge == first["USD"]
@@ -266,8 +268,8 @@ def test_the_bridge_is_exact_and_names_the_lines(week: Week) -> None:
         "sale:o2": (4500, 0),
         "sale:too_late": (0, 1000),
     }
-    week.sunday(NEXT_NIGHT, start=None)
-    assert page_data(week.conn, START)["bridge"]["USD"] == bridge
+    dbt_week.sunday(NEXT_NIGHT, start=None)
+    assert page_data(dbt_week.conn, START)["bridge"]["USD"] == bridge
 
 
 # -- verdicts ----------------------------------------------------------------------------------------
@@ -284,6 +286,8 @@ def test_a_red_run_names_what_bars_the_freeze(
     bridge = page["bridge"]["USD"]
     assert (bridge["previous"], bridge["current"]) == (None, 13500)
     built_week.conn.execute("update intermediate.int_order_events set gross = 107 where line_id = 'sale:o1'")
+    # What nobody has touched, dbt does not compute again.
+    built_week.warehouse = Warehouse(Settings(WEEKCLOSE_HOME=tmp_path / "home"), built_week.server)
     report = built_week.sunday()
     assert report.outcome == "refused"
     publish(built_week.server, built_week.warehouse, tmp_path)
@@ -363,14 +367,15 @@ def test_past_weeks_are_kept_and_follow_their_payouts(
     frozen_week: Week,
     tmp_path: Path,
 ) -> None:
-    first = write_site(frozen_week.server, frozen_week.warehouse, tmp_path)
+    warehouse = Warehouse(Settings(WEEKCLOSE_HOME=tmp_path / "home"), frozen_week.server)
+    first = write_site(frozen_week.server, warehouse, tmp_path)
     past = tmp_path / "weeks" / f"{START}.html"
     assert first.weeks == [str(START)]
     assert {f"{name}.html" for name in LINKS} <= {path.name for path in tmp_path.iterdir()}
     assert "Ready to approve" in first.headline
 
     made = past.stat().st_mtime_ns, (tmp_path / "models.html").stat().st_mtime_ns
-    assert write_site(frozen_week.server, frozen_week.warehouse, tmp_path).weeks == []
+    assert write_site(frozen_week.server, warehouse, tmp_path).weeks == []
     assert made == (past.stat().st_mtime_ns, (tmp_path / "models.html").stat().st_mtime_ns)
 
     batch = frozen_week.one("select batch_id from payouts.batches")
@@ -378,7 +383,7 @@ def test_past_weeks_are_kept_and_follow_their_payouts(
     frozen_week.conn.execute("select payouts.approve(%s, %s, 'anna')", [START, digest])
     frozen_week.conn.execute("select payouts.claim_batch(%s, %s, 'batch', 'body', 'olga')", [batch, digest])
     frozen_week.conn.execute("select payouts.take_receipt(%s, 'pb_1', 'olga')", [batch])
-    again = write_site(frozen_week.server, frozen_week.warehouse, tmp_path)
+    again = write_site(frozen_week.server, warehouse, tmp_path)
     assert again.weeks == [str(START)]
     assert again.headline == "With the rail: 135.00 USD not answered yet"
     page = page_data(frozen_week.conn, START)
@@ -386,7 +391,7 @@ def test_past_weeks_are_kept_and_follow_their_payouts(
     assert set(_decoded(page["payouts"]["columns"]["status"])) == {"submitted"}
 
     frozen_week.sunday(NEXT_NIGHT)
-    nobody = write_site(frozen_week.server, frozen_week.warehouse, tmp_path)
+    nobody = write_site(frozen_week.server, warehouse, tmp_path)
     assert (nobody.weeks, nobody.tone) == (["2026-11-08"], "idle")
     assert nobody.headline == "Window 2026-11-08 is frozen and pays nobody"
     links = page_data(frozen_week.conn)["page"]["weeks"]

@@ -319,6 +319,7 @@ def at_once(desk: Desk, act: Callable[[psycopg.Connection[Any]], dict[str, str]]
         return list(pool.map(done, range(4)))
 
 
+@pytest.mark.catalogue(3)
 def test_jobs_at_once_share_the_work(desk: Desk) -> None:  # noqa: F811
     failed(desk)
     numbers = [due(desk, amount=f"{number}.00") for number in range(1, 6)]
@@ -328,6 +329,7 @@ def test_jobs_at_once_share_the_work(desk: Desk) -> None:  # noqa: F811
     assert one(desk.owner, "select count(*) from payouts.payout_requests") == len(numbers)
 
 
+@pytest.mark.catalogue(3)
 def test_people_at_once_trigger_it_once(desk: Desk) -> None:  # noqa: F811
     failed(desk)
     scheduled(desk)

@@ -28,21 +28,23 @@ from weekclose.policy import effective_vars, parse_as_of, parse_vars
 NEXT = START + timedelta(7)
 
 
-def test_a_green_sunday_freezes_the_due_window_once(week: Week) -> None:
-    report = week.sunday()
+def test_a_green_sunday_freezes_the_due_window_once(dbt_week: Week) -> None:
+    report = dbt_week.sunday()
     assert report.outcome == "frozen"
     assert [(frozen.payout_window, frozen.payable) for frozen in report.frozen] == [
         (START, {"USD": Decimal("135.00")})
     ]
-    assert week.one("select sum(amount) from payouts.ledger_entries") == 0
-    assert week.one("select sum(amount) from payouts.ledger_entries where account = 'seller_payable'") == 135
-    assert week.one("select count(*) from payouts.audit_log where action = 'freeze'") == 1
-    assert week.one("select state from payouts.batches") == "frozen"
+    assert dbt_week.one("select sum(amount) from payouts.ledger_entries") == 0
+    assert (
+        dbt_week.one("select sum(amount) from payouts.ledger_entries where account = 'seller_payable'") == 135
+    )
+    assert dbt_week.one("select count(*) from payouts.audit_log where action = 'freeze'") == 1
+    assert dbt_week.one("select state from payouts.batches") == "frozen"
 
-    again = week.sunday()
+    again = dbt_week.sunday()
     assert (again.outcome, again.frozen) == ("nothing_to_freeze", [])
-    assert week.one("select count(*) from payouts.payouts") == 2
-    assert week.one("select payouts.batch_digest('W2026-11-01')") == report.frozen[0].content_digest
+    assert dbt_week.one("select count(*) from payouts.payouts") == 2
+    assert dbt_week.one("select payouts.batch_digest('W2026-11-01')") == report.frozen[0].content_digest
 
 
 def test_the_digest_is_a_function_of_the_content(frozen_week: Week) -> None:
@@ -82,32 +84,32 @@ def test_a_wallet_that_slipped_in_after_the_build_is_not_promised_to(built_week:
         freeze(built_week.conn, run_id, NIGHT, {}, "tester")
 
 
-def test_red_checks_freeze_nothing(week: Week) -> None:
-    week.conn.execute("delete from raw.orders where captured_at > '2026-11-08'")
-    report = week.sunday()
+def test_red_checks_freeze_nothing(dbt_week: Week) -> None:
+    dbt_week.conn.execute("delete from raw.orders where captured_at > '2026-11-08'")
+    report = dbt_week.sunday()
     assert report.outcome == "refused"
     assert [result.name for result in report.red] == ["orders"]
     assert "days before as_of" in report.message
-    assert week.one("select count(*) from payouts.frozen_windows") == 0
-    assert week.one("select outcome from payouts.warehouse_runs") == "refused"
+    assert dbt_week.one("select count(*) from payouts.frozen_windows") == 0
+    assert dbt_week.one("select outcome from payouts.warehouse_runs") == "refused"
 
 
-def test_without_a_settlement_start_everything_is_history(week: Week) -> None:
-    report = week.sunday(start=None)
+def test_without_a_settlement_start_everything_is_history(dbt_week: Week) -> None:
+    report = dbt_week.sunday(start=None)
     assert report.outcome == "refused"
     assert "settlement_start is not set" in report.message
-    assert week.one("select array_agg(distinct status) from marts.settlement_windows") == ["before_start"]
-    assert week.one("select count(*) from marts.seller_balances") == 0
+    assert dbt_week.one("select array_agg(distinct status) from marts.settlement_windows") == ["before_start"]
+    assert dbt_week.one("select count(*) from marts.seller_balances") == 0
 
 
-def test_an_earlier_as_of_rebuilds_and_freezes_nothing(week: Week) -> None:
-    week.sunday(NEXT_NIGHT, may_freeze=False)
-    report = week.sunday(NIGHT)
+def test_an_earlier_as_of_rebuilds_and_freezes_nothing(dbt_week: Week) -> None:
+    dbt_week.sunday(NEXT_NIGHT, may_freeze=False)
+    report = dbt_week.sunday(NIGHT)
     assert report.outcome == "refused"
     assert "lies before the last run's" in report.message
-    assert week.one("select count(*) from marts.settlement_lines where order_id = 'o4'") == 0
+    assert dbt_week.one("select count(*) from marts.settlement_lines where order_id = 'o4'") == 0
     # The instant was a typing error: the next run speaks for the right one again, and freezes.
-    assert week.sunday(NIGHT).outcome == "frozen"
+    assert dbt_week.sunday(NIGHT).outcome == "frozen"
 
 
 def test_no_freeze_builds_only(built_week: Week) -> None:
@@ -115,19 +117,21 @@ def test_no_freeze_builds_only(built_week: Week) -> None:
     assert built_week.one("select count(*) from payouts.frozen_windows") == 0
 
 
-def test_views_that_stand_are_left_alone(week: Week) -> None:
+def test_views_that_stand_are_left_alone(dbt_week: Week) -> None:
     """And each that does not is made again, with what it should say of itself."""
     columns = "select pg_get_viewdef('marts.escrow_holds'::regclass)"
-    right = week.one(columns)
-    left_alone = week.sunday(may_freeze=False).counts["success"]
-    week.conn.execute("comment on view marts.escrow_holds is 'mine'")
-    week.conn.execute(f"create or replace view marts.escrow_holds as {right.rstrip(';')} limit 0".encode())
-    week.conn.execute("drop view marts.window_summary")
-    made = week.sunday(may_freeze=False).counts["success"]
+    right = dbt_week.one(columns)
+    left_alone = dbt_week.sunday(may_freeze=False).counts["success"]
+    dbt_week.conn.execute("comment on view marts.escrow_holds is 'mine'")
+    dbt_week.conn.execute(
+        f"create or replace view marts.escrow_holds as {right.rstrip(';')} limit 0".encode()
+    )
+    dbt_week.conn.execute("drop view marts.window_summary")
+    made = dbt_week.sunday(may_freeze=False).counts["success"]
     assert made > left_alone
-    assert week.one(columns) == right
-    assert week.one("select count(*) from marts.window_summary") > 0
-    assert week.one("select obj_description('marts.escrow_holds'::regclass)").startswith("One row per")
+    assert dbt_week.one(columns) == right
+    assert dbt_week.one("select count(*) from marts.window_summary") > 0
+    assert dbt_week.one("select obj_description('marts.escrow_holds'::regclass)").startswith("One row per")
 
 
 def test_a_skipped_sunday_is_frozen_with_the_next(week: Week) -> None:
@@ -160,20 +164,21 @@ def test_what_a_window_is_cannot_change_after_a_freeze(frozen_week: Week) -> Non
     assert frozen_week.sunday(NEXT_NIGHT, start=None).outcome == "frozen"
 
 
-def test_a_run_with_another_reserve_is_kept_with_what_it_froze(week: Week) -> None:
-    week.sunday(overrides={"reserve_days": 0})
+def test_a_run_with_another_reserve_is_kept_with_what_it_froze(dbt_week: Week) -> None:
+    dbt_week.sunday(overrides={"reserve_days": 0})
     assert (
-        week.one(
+        dbt_week.one(
             "select settings ->> 'reserve_days' from payouts.frozen_windows"
             " where payout_window = '2026-11-01'"
         )
         == "0"
     )
-    assert week.one("select max(payout_window)::text from payouts.frozen_windows") == "2026-11-08"
+    assert dbt_week.one("select max(payout_window)::text from payouts.frozen_windows") == "2026-11-08"
     # Back to seven days: what is frozen stays, nothing more is due until the reserve of the next closes.
-    assert week.sunday(NEXT_NIGHT).outcome == "nothing_to_freeze"
+    assert dbt_week.sunday(NEXT_NIGHT).outcome == "nothing_to_freeze"
 
 
+@pytest.mark.catalogue(3)
 def test_two_sundays_at_once(week: Week) -> None:
     outcomes: list[str] = []
 
@@ -280,9 +285,9 @@ def _look_up(week: Week, window: date, states: dict[str, str]) -> None:
     )
 
 
-def test_a_killed_sunday_leaves_nothing_half_done(week: Week, tmp_path: Path) -> None:
+def test_a_killed_sunday_leaves_nothing_half_done(dbt_week: Week, tmp_path: Path) -> None:
     """The freeze waits for a lock we hold; the process is killed there, and the next run finishes."""
-    with open_connection(week.server) as blocker, blocker.transaction():
+    with open_connection(dbt_week.server) as blocker, blocker.transaction():
         blocker.execute("lock table payouts.batches in access exclusive mode")
         process = subprocess.Popen(
             [
@@ -290,25 +295,25 @@ def test_a_killed_sunday_leaves_nothing_half_done(week: Week, tmp_path: Path) ->
                 *("sunday", "--as-of", NIGHT.isoformat()),
                 *("--vars", json.dumps({"settlement_start": START.isoformat()})),
             ],
-            env=os.environ | {"DATABASE_URL": week.server.url, "WEEKCLOSE_HOME": str(tmp_path / "home")},
+            env=os.environ | {"DATABASE_URL": dbt_week.server.url, "WEEKCLOSE_HOME": str(tmp_path / "home")},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
         waiting = "select count(*) from pg_locks where not granted and relation = 'payouts.batches'::regclass"
-        while week.one(waiting) == 0:
+        while dbt_week.one(waiting) == 0:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(0.02)
             assert process.poll() is None, "the run ended before it reached its freeze"
         process.send_signal(signal.SIGKILL)
         process.wait()
-    assert week.one("select count(*) from payouts.frozen_rows") == 0
+    assert dbt_week.one("select count(*) from payouts.frozen_rows") == 0
     # The server notices the dead client when it next writes to it; its locks go with it.
-    week.conn.execute(
+    dbt_week.conn.execute(
         "select pg_terminate_backend(pid) from pg_stat_activity where pid <> pg_backend_pid()"
         " and datname = current_database() and application_name = 'weekclose'"
     )
-    assert week.sunday().outcome == "frozen"
-    assert week.one("select count(*) from payouts.frozen_rows") == 2
+    assert dbt_week.sunday().outcome == "frozen"
+    assert dbt_week.one("select count(*) from payouts.frozen_rows") == 2
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,13 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
+from catalogue import Reached
 from weekclose.database import open_connection
 from weekclose.policy import WEEKDAYS
 from weekclose.postgres import Server
 from weekclose.settings import project_dir
+
+pytestmark = pytest.mark.catalogue(13)
 
 KIRITIMATI, NEW_YORK = "Pacific/Kiritimati", "America/New_York"
 INSTANT = timedelta(microseconds=1)
@@ -164,7 +167,11 @@ def test_the_hours_of_a_week_are_what_the_clocks_say() -> None:
 
 @pytest.mark.parametrize("calendar", CALENDARS, ids=lambda calendar: calendar.zone)
 def test_each_order_stands_in_its_window(
-    project: Project, module_database: Server, edges: dict[str, datetime], calendar: Calendar
+    project: Project,
+    module_database: Server,
+    edges: dict[str, datetime],
+    calendar: Calendar,
+    reached: Reached,
 ) -> None:
     if calendar is not CALENDARS[0]:
         project.run(["run", "--select", "+settlement_lines", "+settlement_windows"], calendar)
@@ -183,3 +190,7 @@ def test_each_order_stands_in_its_window(
             ).fetchall()
             assert {row[0]: (row[1], row[2]) for row in rows} == bounds
             assert sum(row[3] for row in rows) == len(expected)
+    weeks = [calendar.midnight(window + 7 * DAY) - calendar.midnight(window) for window in calendar.windows()]
+    reached(13, "zones", 1)
+    reached(13, "orders in one window each, in sessions of two zones", len(expected))
+    reached(13, "weeks that are not 168 hours long", sum(week != 7 * DAY for week in weeks))

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from psycopg import Connection, sql
 
+from compiled_build import Build
 from conftest import NewDatabase
 from small_week import empty_week
 from weekclose.load import load_paths
@@ -87,12 +88,12 @@ def shown(conn: Connection[Any], table: Table) -> list[Row]:
 
 @pytest.fixture(scope="module")
 def played(
-    new_marts: NewDatabase, marts_home: Path, tmp_path_factory: pytest.TempPathFactory
+    new_marts: NewDatabase, build: Build, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[dict[str, list[Row]]]:
     """What the marts showed, by table of the page; and the three Sundays were green."""
     files: Path = tmp_path_factory.mktemp("files")
     answers: dict[str, list[Row]] = {}
-    with empty_week(new_marts, marts_home, files / "home") as week:
+    with empty_week(new_marts, build.on) as week:
         for sunday in SUNDAYS:
             arrived = files / sunday
             arrived.mkdir()

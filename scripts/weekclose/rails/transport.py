@@ -25,6 +25,8 @@ MAX_ANSWER_BYTES = 64 * 1024 * 1024
 MAX_WAIT_SECONDS = 120
 CONNECTIONS = 8
 
+UNREADABLE = "WEEKCLOSE_RAIL_URL cannot be read: write https://host/path"
+
 Sleep = Callable[[float], None]
 Clock = Callable[[], float]
 
@@ -79,13 +81,11 @@ class Transport:
         scheme, host, port, self._prefix = _checked(base_url, loopback)
         self._limit, self._sleep, self._read_timeout = limit, sleep, read_timeout
         kind = urllib3.HTTPSConnectionPool if scheme == "https" else urllib3.HTTPConnectionPool
-        self._pool = kind(
-            host,
-            port,
-            timeout=urllib3.Timeout(connect=min(CONNECT_TIMEOUT_SECONDS, read_timeout), read=read_timeout),
-            maxsize=CONNECTIONS,
-            block=True,
-        )
+        timeout = urllib3.Timeout(connect=min(CONNECT_TIMEOUT_SECONDS, read_timeout), read=read_timeout)
+        try:
+            self._pool = kind(host, port, timeout=timeout, maxsize=CONNECTIONS, block=True)
+        except HTTPError:  # a name that nobody can have
+            raise Refused(UNREADABLE) from None
 
     def get(self, path: str, headers: Mapping[str, str]) -> Answer:
         """Ask. A question may be repeated, so 429 and 503 are waited out if the rail's wish is short."""
@@ -182,18 +182,19 @@ def _checked(base_url: str, loopback: bool) -> tuple[str, str, int | None, str]:
         parts = urlsplit(base_url)
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        raise Refused("WEEKCLOSE_RAIL_URL cannot be read: write https://host/path") from None
-    if parts.scheme not in ("http", "https") or not host:
+        raise Refused(UNREADABLE) from None
+    # A % is an escape or the zone of a link-local address: the socket would read it otherwise than we do.
+    if parts.scheme not in ("http", "https") or not host or "%" in host:
         raise Refused("WEEKCLOSE_RAIL_URL is no web address: write https://host/path")
     if parts.username is not None or parts.query or parts.fragment:
         raise Refused("WEEKCLOSE_RAIL_URL is https://host/path alone: a key goes into WEEKCLOSE_RAIL_KEY")
     addresses = _addresses(host, port)
     if any(_never_a_rail(address) for address in addresses):
         raise Refused(f"WEEKCLOSE_RAIL_URL: {host} is an address that no rail has")
-    local = host == "localhost" or any(address.is_loopback for address in addresses)
-    if local and not loopback:
+    local = [address.is_loopback for address in addresses] or [host == "localhost"]
+    if any(local) and not loopback:
         raise Refused(f"WEEKCLOSE_RAIL_URL: {host} is this machine; WEEKCLOSE_LOOPBACK_RAIL=1 allows it")
-    if parts.scheme == "http" and not local:
+    if parts.scheme == "http" and not all(local):
         raise Refused(f"WEEKCLOSE_RAIL_URL: money goes to {host} over https only")
     return parts.scheme, host, port, parts.path.rstrip("/")
 

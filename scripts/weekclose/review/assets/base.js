@@ -196,13 +196,14 @@ function download(name, type, parts) {
   setTimeout(() => URL.revokeObjectURL(url), 10000);
 }
 
-/** RFC 4180; what a spreadsheet could take for a formula gets an apostrophe in front. */
+/** RFC 4180; what a spreadsheet could take for a formula gets an apostrophe in front, as in `weekclose export`. */
 function csvCell(value) {
   if (value === null || value === undefined) return "";
   let text = String(value);
   if (typeof value === "string") {
-    const seen = (text.match(/[^\p{C}\p{Z}]/u) || [""])[0].normalize("NFKC");
-    if (/^[\t\r\n]/.test(text) || /^[=+\-@]/.test(seen)) text = `'${text}`;
+    const seen = (part) => (part.match(/[^\p{C}\p{Z}'"]/u) || [""])[0].normalize("NFKC");
+    text = text.split(/([;\t\r\n])/).map((part) => (/^[=+\-@]/.test(seen(part)) ? `'${part}` : part)).join("");
+    if (/^'*[\t\r\n]/.test(text)) text = `'${text}`;
   }
   return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
 }
