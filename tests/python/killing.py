@@ -33,15 +33,15 @@ def patched(owner: Any, name: str, value: Any) -> Iterator[None]:
         yield
 
 
-def before_each_exchange(tick: Callable[[], None]) -> None:
+def before_each_exchange(tick: Callable[[], None], in_any_thread: bool = False) -> None:
     """From now on, in this process: whenever it has a word for the database or the rail.
 
-    Not those of other threads: a submission's heartbeat is heard only where the machine is slow.
+    Usually not in other threads: a submission's heartbeat is heard only where the machine is slow.
     """
     wait, once = Connection.wait, Transport._once
 
     def ticked() -> None:
-        if threading.current_thread() is threading.main_thread():
+        if in_any_thread or threading.current_thread() is threading.main_thread():
             tick()
 
     def ticked_wait(self: Any, *given: Any, **named: Any) -> Any:
@@ -56,24 +56,24 @@ def before_each_exchange(tick: Callable[[], None]) -> None:
     Transport._once = ticked_once  # type: ignore[method-assign, assignment]
 
 
-def kill_at(at: int) -> None:
+def kill_at(at: int, in_any_thread: bool = False) -> None:
     """SIGKILL for this process before its n-th exchange, which is also after the one before it."""
     left = at
 
     def tick() -> None:
         nonlocal left
-        if left == 0:
+        if left <= 0:
             os.kill(os.getpid(), signal.SIGKILL)
         left -= 1
 
-    before_each_exchange(tick)
+    before_each_exchange(tick, in_any_thread)
 
 
 def in_child(work: Callable[[], None]) -> int:
     """Fork, work there, and give its exit code: 0, a WeekcloseError's, 99 for any other, -9 when killed."""
     child = os.fork()
     if child == 0:
-        _work_and_exit(work)
+        work_and_exit(work)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
@@ -86,14 +86,14 @@ def together(works: Sequence[Callable[[], None]]) -> list[int]:
         if child == 0:
             os.close(opener)
             os.read(gate, 1)
-            _work_and_exit(work)
+            work_and_exit(work)
         children.append(child)
     os.close(gate)
     os.close(opener)
     return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
 
 
-def _work_and_exit(work: Callable[[], None]) -> NoReturn:
+def work_and_exit(work: Callable[[], None]) -> NoReturn:
     """The end of a child: nothing of the parent's is closed or written."""
     code = BROKEN
     try:

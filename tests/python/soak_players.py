@@ -1,12 +1,11 @@
 """The processes of a soak: each does one step by the product's own code, until it is done or dies."""
 
 import os
-import signal
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from functools import partial
 from multiprocessing.connection import Connection as Pipe
 from typing import Any, NoReturn
 
@@ -15,6 +14,7 @@ from psycopg import Connection
 
 import planted
 from compiled_build import Build
+from killing import DONE, kill_at, work_and_exit
 from soak_place import SETTINGS
 from weekclose import decisions, events, holds, requests, submission, sunday, webhooks
 from weekclose.database import open_connection
@@ -34,7 +34,6 @@ FREEZER, HOLDER, APPROVER, OPERATOR = "fiona", "henry", "anna", "olga"
 KEY = "client-id:secret"
 # For who is patient, no attempt is ever old enough.
 FOR_EVER = 10**8
-DONE, KILLED, BROKEN = 0, -signal.SIGKILL, 99
 FAILED, REFUSED, UNKNOWN, NOTHING = (
     kind.exit_code for kind in (WeekcloseError, Refused, OutcomeUnknown, NothingToDo)
 )
@@ -57,22 +56,17 @@ def play(stage: Stage, step: str, dies_at: int | None, patient: bool, read_timeo
     """The child: exits as the command would, with BROKEN for a bug."""
     planted.plant(stage.fault)
     if dies_at is not None:
-        die_at(dies_at)
-    code = BROKEN
+        kill_at(dies_at)
+    work_and_exit(partial(_step, stage, step, FOR_EVER if patient else 0, read_timeout))
+
+
+def _step(stage: Stage, step: str, quiet: int, read_timeout: float) -> None:
+    name, *named = step.split()
     try:
-        rail = adapter(stage, FOR_EVER if patient else 0, read_timeout)
         with open_connection(stage.database) as conn:
-            name, *named = step.split()
-            STEPS[name](conn, stage, rail, *named)
-        code = DONE
-    except WeekcloseError as error:
-        code = error.exit_code
-    except psycopg.OperationalError:
-        code = FAILED
-    except BaseException as error:
-        os.write(2, f"{step}: {type(error).__name__}: {error}\n".encode())
-    finally:
-        os._exit(code)
+            STEPS[name](conn, stage, adapter(stage, quiet, read_timeout), *named)
+    except psycopg.OperationalError as error:
+        raise WeekcloseError(f"database: {error}") from error
 
 
 def listen(stage: Stage, dies_at: int | None, tell: Pipe) -> NoReturn:
@@ -83,7 +77,7 @@ def listen(stage: Stage, dies_at: int | None, tell: Pipe) -> NoReturn:
     with opened as (running, listener):
         tell.send(webhooks._url(listener) + webhooks.PATH)
         if dies_at is not None:
-            die_at(dies_at)
+            kill_at(dies_at, in_any_thread=True)
         running.run(sockets=[listener])
     os._exit(DONE)
 
@@ -95,30 +89,6 @@ def adapter(stage: Stage, quiet: int, read_timeout: float) -> Rail:
     if stage.protocol == "paypal":
         return PayPalRail(transport, KEY, [SAMPLE_WEBHOOK_ID], max_processing_seconds=quiet)
     return BatchRail(transport, KEY, [SAMPLE_SECRET], max_processing_seconds=quiet)
-
-
-def die_at(at: int) -> None:
-    """From now on, in this process: SIGKILL before its n-th exchange with the database or the rail."""
-    left, lock = at, threading.Lock()
-    wait, once = Connection.wait, Transport._once
-
-    def tick() -> None:
-        nonlocal left
-        with lock:
-            if left == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
-            left -= 1
-
-    def counted_wait(self: Any, *given: Any, **named: Any) -> Any:
-        tick()
-        return wait(self, *given, **named)
-
-    def counted_once(self: Any, *given: Any) -> Any:
-        tick()
-        return once(self, *given)
-
-    Connection.wait = counted_wait  # type: ignore[method-assign]
-    Transport._once = counted_once  # type: ignore[method-assign, assignment]
 
 
 def _sunday(conn: Connection[Any], stage: Stage, rail: Rail) -> None:

@@ -1,7 +1,7 @@
 """Every command that changes the books, killed anywhere and run again: done once, or not at all.
 
 Each is one transaction (`load` one a file), so that a point has nothing to show a second time.
-Those that speak with a rail are killed in test_killed.py, `sunday` in test_killed_sunday.py.
+Those that speak with a rail are killed in test_killed.py, `sunday` in test_killed_nights.py.
 """
 
 import shlex

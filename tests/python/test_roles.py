@@ -130,6 +130,7 @@ is_step_of_adjustment    .       .   .      .        .        .          .      
 known_amount             .       .   .      .        .        .          .       .     .       .       .
 lift                     .       .   .      .        .        .          .       .     .       .       .
 lock_adjustment          .       .   .      .        .        .          .       .     .       .       .
+lock_audit_chain         .       .   .      .        .        .          .       .     .       .       .
 lock_batch               .       .   .      .        .        .          .       .     .       .       .
 lock_to_book             .       .   .      .        .        .          .       .     .       .       .
 mark_exceptions          .       .   .      .        .        .          .       .     .       .       .
@@ -691,6 +692,7 @@ def _build_what_is_read(conn: Connection[Any]) -> None:
         " 'TRC-20' as rail, wallet_address as destination, true as is_active, true as is_wallet_valid,"
         " false as is_wallet_recently_changed, false as needs_review, -100.00 as minimum_balance"
         " from raw.sellers;"
+        " create view intermediate.int_builds as select now() as as_of;"
         " create view intermediate.int_guarantee_holds as select seller_id, currency, amount"
         " from payouts.escrow_holds where false;"
         " reset role"
