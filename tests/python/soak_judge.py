@@ -159,7 +159,10 @@ def _unfinished(conn: Connection[Any]) -> Iterator[str]:
 
 
 def _unheard(conn: Connection[Any], game: Game) -> Iterator[str]:
-    """What was answered with 2xx was stored before."""
-    stored = {row[0] for row in conn.execute("select payout_number from payouts.rail_events")}
-    for reference in sorted(set(game.accepted) - stored):
-        yield f"an event about {reference} was taken and is not there"
+    """What was answered with 2xx was stored before. Halfin's events have no id: there it is the payout."""
+    by_payout = game.plan.protocol == "halfin"
+    column = "payout_number" if by_payout else "rail_event_id"
+    stored = {row[0] for row in conn.execute(f"select {column} from payouts.rail_events".encode())}
+    for event in game.accepted:
+        if (event.reference if by_payout else event.event_id) not in stored:
+            yield f"event {event.event_id} about {event.reference} was taken and is not there"
