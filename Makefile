@@ -25,6 +25,9 @@ setup: .venv/.installed ## Make .venv with everything pinned
 week: setup ## Play a small sample marketplace, week by week, and show the last window
 	$(BIN)/weekclose demo --sellers $(SELLERS) --weeks $(WEEKS)
 
+# Tests wait for servers and processes of theirs: three for two cores keep these busy.
+export PYTEST_XDIST_AUTO_NUM_WORKERS ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) * 3 / 2 )))
+
 # The linters work beside the tests, and say what they found in one piece at the end.
 test: setup second-postgres browser ## Everything that CI runs; DATABASE_URL names another PostgreSQL to run it on
 	@mkdir -p target; \
