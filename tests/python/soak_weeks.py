@@ -178,7 +178,7 @@ class Game:
         while rail.busy:
             assert time.monotonic() < until, "the rail does not come to rest"
             time.sleep(0.005)
-        rail.release()
+        self.release()
         if bout.calm:
             self.calm(bout.calm)
 
@@ -195,10 +195,20 @@ class Game:
         """What a person does after anything went wrong: run it again, until it has an end. Its exit code."""
         for _ in range(10):
             code = self.ended(self.start(Player(step), self.stage(), False, CALM_TIMEOUT_SECONDS))
-            self.bench.rail.release()
+            self.release()
             if code not in (FAILED, UNKNOWN):
                 return code
         raise AssertionError(f"{step} comes to no end: {code}")
+
+    def release(self) -> None:
+        """What a person does in halfin's dashboard, who releases there only what we show as submitted."""
+        if self.plan.protocol == "halfin":
+            with self.connect() as conn:
+                submitted = conn.execute(
+                    "select payout_number from payouts.batch_items inner join payouts.batches"
+                    " using (batch_id) where state in ('submitted', 'settled')"
+                )
+                self.bench.rail.release({number for (number,) in submitted})
 
     def ended(self, player: BaseProcess) -> int:
         player.join(LONGEST_STEP_SECONDS)
@@ -297,7 +307,6 @@ class Game:
     def hear_everything(self, weeks: Iterable[int]) -> None:
         """The rail decides about everything, its last webhooks come, and it is asked about the windows."""
         rail = self.bench.rail
-        rail.release()
         for payment in rail.payments():
             if payment.status == "processing":
                 self.move(payment, "completed", webhooks="lose")

@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -163,13 +163,15 @@ class SimulatedRail:
             meant += [(each, status) for each in (found if reference == "*" else found[-1:])]
         return meant
 
-    def release(self) -> int:
-        """What a person does in halfin's dashboard: everything that waits for approval is now processed."""
+    def release(self, numbers: Container[str] | None = None) -> int:
+        """What a person does in halfin's dashboard: what waits for approval is now processed, or what of it
+        is for the payouts named."""
         with self.record.transaction():
             waiting = self.record.payments(status="pending_approval")
-            for payment in waiting:
+            meant = [payment for payment in waiting if numbers is None or payment.reference in numbers]
+            for payment in meant:
                 self.record.move(payment, "processing", final=False)
-        return len(waiting)
+        return len(meant)
 
     def payments(self) -> list[Payment]:
         return self.record.payments()
