@@ -250,8 +250,8 @@ class Game:
             if payment.status == "processing" and chance < share:
                 failed = self.random.random() < fails
                 told = _lie(lie)
-                if failed and changes_its_mind:
-                    # Not its last word: it will be paid after all.
+                if failed and changes_its_mind and self.plan.protocol == "batch":
+                    # Not its last word, which only this protocol can say: it will be paid after all.
                     self.move(payment, "failed", final=False, lie=told, **how)
                     self.move(payment, "completed", lie=told, **how)
                 else:
