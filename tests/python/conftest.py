@@ -178,7 +178,6 @@ def _created(where: Server, template: str) -> Iterator[Server]:
     name = f"weekclose_test_{uuid4().hex[:12]}"
     with open_connection(where) as admin:
         admin.execute(
-            # Copied page by page through the log, as is usual, it would take twice as long.
             sql.SQL("create database {} template {}").format(sql.Identifier(name), sql.Identifier(template))
         )
         try:

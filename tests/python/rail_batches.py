@@ -1,6 +1,6 @@
 """The three adapters before a simulated rail of their own, over real HTTP."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import date
@@ -28,6 +28,18 @@ KEY = "client-id:secret-canary"
 READ_TIMEOUT, SILENCE = 10.0, 0.5
 
 
+def adapter_for(
+    protocol: str, url: str, read_timeout: float, sleep: Callable[[float], None], **options: Any
+) -> Rail:
+    """An adapter before a simulated rail, as another process would make it."""
+    transport = Transport(url, loopback=True, read_timeout=read_timeout, sleep=sleep)
+    if protocol == "halfin":
+        return HalfinRail(transport, KEY, [SAMPLE_SECRET], **options)
+    if protocol == "paypal":
+        return PayPalRail(transport, KEY, [SAMPLE_WEBHOOK_ID], **options)
+    return BatchRail(transport, KEY, [SAMPLE_SECRET], **options)
+
+
 @dataclass(frozen=True)
 class Bench:
     """A rail, its simulator, the seconds that the adapter was made to wait (it does not really), and every
@@ -44,17 +56,8 @@ class Bench:
 
     def adapter(self, read_timeout: float = READ_TIMEOUT, **options: Any) -> Rail:
         """Another process, so to say: nothing is kept between adapters."""
-        transport = Transport(
-            self.simulator.rail_url(self.protocol),
-            loopback=True,
-            read_timeout=read_timeout,
-            sleep=self.pauses.append,
-        )
-        if self.protocol == "halfin":
-            return HalfinRail(transport, KEY, [SAMPLE_SECRET], **options)
-        if self.protocol == "paypal":
-            return PayPalRail(transport, KEY, [SAMPLE_WEBHOOK_ID], **options)
-        return BatchRail(transport, KEY, [SAMPLE_SECRET], **options)
+        url = self.simulator.rail_url(self.protocol)
+        return adapter_for(self.protocol, url, read_timeout, self.pauses.append, **options)
 
     def batch(self, count: int = 5, generation: int = 1) -> Batch:
         """A batch as it is stored before it leaves: 10.00, 10.01, ... USD and one of 7.50 EUR."""

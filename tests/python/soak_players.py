@@ -14,24 +14,20 @@ from psycopg import Connection
 
 import planted
 from compiled_build import Build
+from frozen_window import APPROVER, FREEZER, OPERATOR
 from killing import DONE, kill_at, work_and_exit
+from rail_batches import adapter_for
 from soak_place import SETTINGS
 from weekclose import decisions, events, holds, requests, submission, sunday, webhooks
 from weekclose.database import open_connection
 from weekclose.errors import NothingToDo, OutcomeUnknown, Refused, WeekcloseError
 from weekclose.postgres import Server
-from weekclose.rails.batch import BatchRail
-from weekclose.rails.halfin import HalfinRail
-from weekclose.rails.paypal import PayPalRail
 from weekclose.rails.protocol import Rail
-from weekclose.rails.transport import Transport
 from weekclose.reconciliation import reconcile
 from weekclose.settings import Settings
-from weekclose.simulator.webhooks import SAMPLE_SECRET, SAMPLE_WEBHOOK_ID
 
 # Nobody of them is another one: who holds or freezes may not approve.
-FREEZER, HOLDER, APPROVER, OPERATOR = "fiona", "henry", "anna", "olga"
-KEY = "client-id:secret"
+HOLDER = "henry"
 # For who is patient, no attempt is ever old enough.
 FOR_EVER = 10**8
 FAILED, REFUSED, UNKNOWN, NOTHING = (
@@ -83,12 +79,9 @@ def listen(stage: Stage, dies_at: int | None, tell: Pipe) -> NoReturn:
 
 
 def adapter(stage: Stage, quiet: int, read_timeout: float) -> Rail:
-    transport = Transport(stage.rail_url, loopback=True, read_timeout=read_timeout, sleep=lambda _: None)
-    if stage.protocol == "halfin":
-        return HalfinRail(transport, KEY, [SAMPLE_SECRET], max_processing_seconds=quiet)
-    if stage.protocol == "paypal":
-        return PayPalRail(transport, KEY, [SAMPLE_WEBHOOK_ID], max_processing_seconds=quiet)
-    return BatchRail(transport, KEY, [SAMPLE_SECRET], max_processing_seconds=quiet)
+    return adapter_for(
+        stage.protocol, stage.rail_url, read_timeout, lambda _: None, max_processing_seconds=quiet
+    )
 
 
 def _sunday(conn: Connection[Any], stage: Stage, rail: Rail) -> None:
