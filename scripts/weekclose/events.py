@@ -15,8 +15,8 @@ from weekclose.errors import NothingToDo, UsageError
 from weekclose.rails.protocol import EventMalformed, Rail, RailEvent
 from weekclose.refusals import refusals
 
-# How many waiting events are looked up at a time; each is applied in a transaction of its own.
-CHUNK = 500
+# How many events are applied in one transaction: who books something else waits for no more than these.
+CHUNK = 100
 # Who books at the same time may have to be broken up by the database; then one of them tries again.
 TRIES = 5
 
@@ -95,17 +95,24 @@ def receive(conn: Connection[Any], rail: Rail, event: RailEvent, raw_body: bytes
 def apply(conn: Connection[Any], event_ids: Sequence[int] | None, actor: str) -> list[Verdict]:
     """Apply events, or with None all that wait for nothing. Safe to repeat and to run by several at once.
 
-    An event that cannot be booked does not keep the others back: its error is raised after them.
+    An event that cannot be booked does not keep the others back: those that it came with are applied one by
+    one, and its error is raised after them.
     """
     verdicts: list[Verdict] = []
     failure: psycopg.Error | None = None
-    for event_id in _to_apply(conn) if event_ids is None else event_ids:
+    for chunk in _to_apply(conn) if event_ids is None else _chunks(event_ids):
         try:
-            verdicts.append(_apply(conn, event_id, actor))
+            verdicts += _apply(conn, chunk, actor)
         except psycopg.OperationalError:
             raise
-        except psycopg.Error as error:
-            failure = failure or error
+        except psycopg.Error:
+            for event_id in chunk:
+                try:
+                    verdicts += _apply(conn, [event_id], actor)
+                except psycopg.OperationalError:
+                    raise
+                except psycopg.Error as error:
+                    failure = failure or error
     if failure is not None:
         raise failure
     return verdicts
@@ -141,23 +148,28 @@ def waiting_count(conn: Connection[Any]) -> int:
     return int(row[0]) if row else 0
 
 
-def _to_apply(conn: Connection[Any]) -> Iterator[int]:
+def _chunks(event_ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    for start in range(0, len(event_ids), CHUNK):
+        yield event_ids[start : start + CHUNK]
+
+
+def _to_apply(conn: Connection[Any]) -> Iterator[Sequence[int]]:
     last = 0
     while found := conn.execute(statement("inbox_to_apply"), {"after": last, "up_to": CHUNK}).fetchall():
-        for (last,) in found:
-            yield last
+        yield [event_id for (event_id,) in found]
+        last = found[-1][0]
 
 
-def _apply(conn: Connection[Any], event_id: int, actor: str) -> Verdict:
+def _apply(conn: Connection[Any], event_ids: Sequence[int], actor: str) -> list[Verdict]:
     for _ in range(TRIES - 1):
         try:
-            return _apply_once(conn, event_id, actor)
+            return _apply_once(conn, event_ids, actor)
         except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
             continue
-    return _apply_once(conn, event_id, actor)
+    return _apply_once(conn, event_ids, actor)
 
 
-def _apply_once(conn: Connection[Any], event_id: int, actor: str) -> Verdict:
+def _apply_once(conn: Connection[Any], event_ids: Sequence[int], actor: str) -> list[Verdict]:
     with refusals(), conn.transaction():
-        row = conn.execute("select payouts.apply_event(%s, %s)", (event_id, actor)).fetchone()
-    return Verdict(event_id, row[0] if row else "")
+        found = conn.execute("select * from payouts.apply_events(%s, %s)", (list(event_ids), actor))
+        return [Verdict(event_id, verdict) for event_id, verdict in found]

@@ -234,7 +234,8 @@ def conclude(
         ).fetchone()
         assert row is not None
         conn.execute(
-            "select payouts.conclude(%s, %s, %s, %s, null, %s, now(), %s, null, null, 'tester')",
+            "select payouts.conclude("
+            "array[row(%s, %s, %s, %s, null, %s, now(), %s, null, null)::payouts.word], 'tester')",
             (number, status, told[0], f"TX-{number}", reason, row[0]),
         )
         # What is not as promised waits for a person, and keeps its event waiting.

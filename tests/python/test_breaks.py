@@ -83,7 +83,7 @@ def event(
         "select payouts.receive_event('batch', %s, %s, %s, %s, %s, 'USD', null, null, null, now(), %s, '{}')",
         *(f"e{number}", kind, status, payout, amount, proves_content),
     )
-    conn.execute("select payouts.apply_event(%s, %s)", (event_id, OPERATOR))
+    conn.execute("select payouts.apply_events(array[%s], %s)", (event_id, OPERATOR))
     return int(event_id)
 
 

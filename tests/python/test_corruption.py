@@ -135,10 +135,10 @@ BETWEEN_THE_NIGHTS = """
         perform payouts.approve('2026-11-01', digest, 'anna');
         perform payouts.claim_batch('W2026-11-01-G2', digest, 'batch', 'second', 'olga');
         perform payouts.take_receipt('W2026-11-01-G2', 'receipt', 'olga');
-        perform payouts.apply_event(payouts.receive_event(
+        perform payouts.apply_events(array[payouts.receive_event(
             'batch', told.id, 'payout.completed', 'completed', told.payout_number, told.amount, 'USD', 'TX',
             null, null, now(), told.proves, ''
-        ), 'rail')
+        )], 'rail')
         from (
             values
             ('once', paid.payout_number, paid.amount, true),
@@ -209,10 +209,10 @@ PUT_RIGHT = """
         pg_temp.payout_of('reversed'), 'wrong_beneficiary', 'odd', pg_temp.document('the wallet'), 'rita'
     );
     -- It came back after all.
-    select payouts.apply_event(payouts.receive_event(
+    select payouts.apply_events(array[payouts.receive_event(
         'batch', 'back', 'payout.returned', 'returned', pg_temp.payout_of('reversed'), 90, 'USD', 'TX-back',
         null, null, now(), true, ''
-    ), 'rail');
+    )], 'rail');
     select payouts.resolve_payout(pg_temp.payout_of('reversed'), 'accept', 'it came back', null, 'rita');
     select payouts.execute_payout(
         pg_temp.payout_of('by hand'), 'BANK-1', 90, now(), pg_temp.document('paid'), '', 'olga'

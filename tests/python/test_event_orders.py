@@ -11,6 +11,7 @@ from itertools import cycle
 from random import Random
 from typing import Any
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -210,6 +211,60 @@ def test_at_once(conn: Connection[Any], database: Server, reached: Reached) -> N
     agree(conn, truths)
     decisions.verify_audit(conn)
     reached(6, "events told by four senders at once", MOST * len(truths))
+
+
+def test_together_as_one_by_one(conn: Connection[Any]) -> None:
+    """What is applied in one transaction becomes what it would have become event by event: several of one
+    payout in any order, and a transfer that two payouts claim."""
+    numbers = submitted(conn, 3 * len(TRUTHS))
+    truths = dict(zip(numbers, cycle(TRUTHS), strict=False))
+    told = [event(truth, number, which) for number, truth in truths.items() for which in range(MOST)]
+    claimed: dict[str | None, str] = {numbers[5]: numbers[0], numbers[1]: numbers[6]}
+    told = [replace(each, external_reference=f"TX {claimed.get(each.payout, each.payout)}") for each in told]
+    Random(1).shuffle(told)
+
+    def became(chunk: int) -> list[Any]:
+        with conn.transaction(force_rollback=True):
+            ids = [events.receive(conn, RAIL, each, b"{}") for each in told]
+            for start in range(0, len(ids), chunk):
+                events.apply(conn, [each for each in ids[start : start + chunk] if each], "webhook")
+            conn.execute("set constraints all immediate")
+            return [
+                conn.execute(query).fetchall()
+                for query in (
+                    "select rail_event_id, verdict from payouts.inbox order by 1",
+                    "select payout_number, status, reference_id, external_reference, failure_code"
+                    " from payouts.payouts order by 1",
+                    "select payout_number, external_reference, amount, executed_at from payouts.executions"
+                    " order by 1, 2",
+                    "select kind, reference from payouts.ledger_transactions order by 1, 2",
+                    "select action, entity, before, after - 'amount' from payouts.audit_log order by 1, 2",
+                    "select type, entity, payload - 'status_changed_at' from payouts.outbox order by 1, 2",
+                    "select account, sum(balance) from payouts.account_balances group by 1 order by 1",
+                )
+            ]
+
+    assert len(told) <= events.CHUNK
+    one_by_one = became(1)
+    assert {status for _, status, *_ in one_by_one[1]} >= {"paid", "awaiting_reconciliation"}
+    assert became(len(told)) == one_by_one
+
+
+def test_one_that_cannot_be_booked(conn: Connection[Any]) -> None:
+    """It waits, and the others that came with it are booked."""
+    numbers = submitted(conn, 4)
+    conn.execute(
+        f"create trigger refused before update on payouts.payouts for each row"
+        f" when (old.payout_number = '{numbers[1]}') execute function payouts.refuse_change()".encode()
+    )
+    for number in numbers:
+        events.receive(conn, RAIL, event(TRUTHS[0], number, 1), b"{}")
+    with pytest.raises(psycopg.errors.RestrictViolation):
+        events.apply(conn, None, "webhook")
+    found = dict(conn.execute("select payout_number, status from payouts.payouts").fetchall())
+    assert found == {number: "submitted" if number == numbers[1] else "paid" for number in numbers}
+    conn.execute("drop trigger refused on payouts.payouts")
+    assert [each.verdict for each in events.apply(conn, None, "webhook")] == ["book"]
 
 
 def submitted(conn: Connection[Any], count: int) -> list[str]:

@@ -72,7 +72,7 @@ end_attempts             .       .   .      x        .        .          .      
 take_receipt             .       .   .      x        .        .          .       x     .       .       .
 take_refusal             .       .   .      x        .        .          .       x     .       .       .
 confirm                  .       .   .      x        .        .          .       x     .       .       .
-apply_event              .       .   .      x        .        .          .       x     x       .       .
+apply_events             .       .   .      x        .        .          .       x     x       .       .
 receive_event            .       .   .      .        .        .          .       .     x       .       .
 first_broken_audit_entry .       .   .      .        .        .          .       x     .       x       .
 recheck                  .       .   .      x        x        x          x       x     .       x       .
@@ -108,6 +108,7 @@ add_proof                .       .   .      .        .        .          .      
 adjustment_policy        .       .   .      .        .        .          .       .     .       .       .
 apply_lines              .       .   .      .        .        .          .       .     .       .       .
 audit                    .       .   .      .        .        .          .       .     .       .       .
+audit_each               .       .   .      .        .        .          .       .     .       .       .
 audit_entry_hash         .       .   .      .        .        .          .       .     .       .       .
 audit_hash               .       .   .      .        .        .          .       .     .       .       .
 batch_digest             .       .   .      .        .        .          .       .     .       .       .
@@ -136,8 +137,13 @@ lock_to_book             .       .   .      .        .        .          .      
 mark_exceptions          .       .   .      .        .        .          .       .     .       .       .
 mismatch_of              .       .   .      .        .        .          .       .     .       .       .
 move                     .       .   .      .        .        .          .       .     .       .       .
+move_each                .       .   .      .        .        .          .       .     .       .       .
 move_one                 .       .   .      .        .        .          .       .     .       .       .
-note_execution           .       .   .      .        .        .          .       .     .       .       .
+book_step                .       .   .      .        .        .          .       .     .       .       .
+in_turns                 .       .   .      .        .        .          .       .     .       .       .
+reference_of_step        .       .   .      .        .        .          .       .     .       .       .
+targets_of               .       .   .      .        .        .          .       .     .       .       .
+transfer_name            .       .   .      .        .        .          .       .     .       .       .
 left_amount              .       .   .      .        .        .          .       .     .       .       .
 newest_word              .       .   .      .        .        .          .       .     .       .       .
 reference_again          .       .   .      .        .        .          .       .     .       .       .
@@ -561,8 +567,8 @@ ACTS: list[tuple[str, str, str]] = [
     ("operator", "select payouts.take_receipt('W{window}-G1', 'r', {actor})", ""),
     (
         "webhook",
-        "select payouts.apply_event(payouts.receive_event('batch', 'evt', 'payout.completed', 'completed',"
-        " 'JPO0000001', 10, 'USD', 'TX', null, null, now(), true, ''), {actor})",
+        "select payouts.apply_events(array[payouts.receive_event('batch', 'evt', 'payout.completed',"
+        " 'completed', 'JPO0000001', 10, 'USD', 'TX', null, null, now(), true, '')], {actor})",
         "taken back",
     ),
     (
