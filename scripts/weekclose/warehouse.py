@@ -148,8 +148,10 @@ class Warehouse:
         return sha256(f"{project.digest} {found}".encode()).hexdigest()
 
     def _project(self, variables: Vars) -> _Project:
-        # Settings may shape the project itself (schemas, freshness); as_of only fills in its SQL.
-        shape = json.dumps({**variables, "as_of": ""}, sort_keys=True)
+        # Settings may shape the project itself (schemas, freshness); as_of only fills in its SQL. dbt reads
+        # all anew when any setting is another one than last time, as as_of would be every Sunday.
+        variables = {**variables, "as_of": ""}
+        shape = json.dumps(variables, sort_keys=True)
         if shape not in self._parsed:
             # Before it is read: what changes meanwhile is another project next time.
             digest = project_digest(variables)

@@ -10,6 +10,7 @@ from contextlib import suppress
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
@@ -24,6 +25,9 @@ from weekclose.database import open_connection
 from weekclose.errors import Refused, UsageError
 from weekclose.freeze import freeze
 from weekclose.policy import effective_vars, parse_as_of, parse_vars
+from weekclose.postgres import Server
+from weekclose.settings import Settings
+from weekclose.warehouse import Vars, Warehouse
 
 NEXT = START + timedelta(7)
 
@@ -45,6 +49,26 @@ def test_a_green_sunday_freezes_the_due_window_once(dbt_week: Week) -> None:
     assert (again.outcome, again.frozen) == ("nothing_to_freeze", [])
     assert dbt_week.one("select count(*) from payouts.payouts") == 2
     assert dbt_week.one("select payouts.batch_digest('W2026-11-01')") == report.frozen[0].content_digest
+
+
+def test_every_sunday_finds_the_project_as_it_was_read_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """dbt reads all of a project anew, for seconds, when a setting is another one than last time."""
+    told: list[tuple[str, Any]] = []
+
+    def invoked(self: Warehouse, arguments: list[str], variables: Vars, manifest: Any = None) -> Any:
+        told.append((arguments[0], variables))
+        return SimpleNamespace(nodes={}, results=[])
+
+    monkeypatch.setattr(Warehouse, "_invoke", invoked)
+    nights = [effective_vars({}, night) for night in (NIGHT, NEXT_NIGHT)]
+    for variables in nights:
+        warehouse = Warehouse(Settings(WEEKCLOSE_HOME=tmp_path), Server("nowhere", 1, "nobody", "", "none"))
+        warehouse.freshness(variables)
+    (_, read), first, (_, read_again), second = told
+    assert read == read_again
+    assert [first, second] == [("source", variables) for variables in nights]
 
 
 def test_the_digest_is_a_function_of_the_content(frozen_week: Week) -> None:
