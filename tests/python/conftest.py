@@ -24,6 +24,7 @@ from catalogue import belong, pytest_sessionfinish, pytest_terminal_summary, rea
 from closed_weeks import play
 from compiled_build import Build, compiled
 from page_browser import browser, keep, show  # noqa: F401
+from planted import FAULTS, plant
 from small_week import NIGHT, START, Week, begun_week, copied_week
 from weekclose.database import open_connection, server
 from weekclose.migrations import migrate
@@ -47,6 +48,14 @@ READ_BY_THE_PARSER = ("raw_schema", "settlement_timezone", "freshness_warn_days"
 
 NewDatabase = Callable[[], AbstractContextManager[Server]]
 RunCommand = Callable[..., subprocess.CompletedProcess[str]]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--plant", metavar="FAULT", choices=FAULTS, help="take a guard away, see planted.py")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    plant(config.getoption("plant"))
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -165,11 +174,13 @@ def _own_server(bin_dir: Path | None) -> Iterator[Server]:
         yield where
 
 
-def _factory(where: Server) -> Iterator[NewDatabase]:
+def _factory(where: Server, fault: str | None) -> Iterator[NewDatabase]:
     """Migrates once; every new database is a copy."""
     with _created(where, "template1") as template:
         with open_connection(template) as conn:
             migrate(conn, project_dir() / "migrations")
+            if fault is not None:
+                FAULTS[fault].database(conn)
         yield lambda: _created(where, template.dbname)
 
 
@@ -187,15 +198,15 @@ def _created(where: Server, template: str) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def new_database(first_server: Server) -> Iterator[NewDatabase]:
+def new_database(first_server: Server, pytestconfig: pytest.Config) -> Iterator[NewDatabase]:
     """Call it for a migrated, empty database that lives as long as its `with`."""
-    yield from _factory(first_server)
+    yield from _factory(first_server, pytestconfig.getoption("plant"))
 
 
 @pytest.fixture(scope="session")
-def second_new_database(second_server: Server) -> Iterator[NewDatabase]:
+def second_new_database(second_server: Server, pytestconfig: pytest.Config) -> Iterator[NewDatabase]:
     """As `new_database`, on the second server."""
-    yield from _factory(second_server)
+    yield from _factory(second_server, pytestconfig.getoption("plant"))
 
 
 @pytest.fixture

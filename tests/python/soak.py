@@ -2,14 +2,15 @@
 
     make soak N=1000               the plans of the seeds 1 to 1000
     make soak N=1 FIRST=137        one of them again
-    make soak-planted              each planted fault, until a plan sees it
+    make soak-planted              each planted fault: the test that it names, and plans until one sees it
 
-Ends with 1 when a plan was violated, or a planted fault was not seen.
+Ends with 1 when a plan was violated, or when the test that a planted fault names does not fail.
 """
 
 import argparse
 import atexit
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -19,14 +20,17 @@ from dataclasses import asdict
 from multiprocessing import get_context
 from pathlib import Path
 
+import pytest
+
 import soak_place
 from planted import FAULTS
 from soak_judge import Outcome, run
 from soak_place import Place
 from soak_plans import plan
+from weekclose.settings import project_dir
 
-# How many plans a planted fault is given to show itself.
-PLANTED_TRIES = 40
+# How many plans a planted fault is given to show itself. One that another guard stands behind never does.
+PLANTED_TRIES = 24
 
 _places: list[Place] = []
 
@@ -80,18 +84,32 @@ def _soak(pool: ProcessPoolExecutor, seeds: range) -> int:
 
 def _plant(pool: ProcessPoolExecutor, names: list[str], workers: int) -> int:
     missed = 0
-    print("| planted fault | the guard that it takes away | seen by | as |\n|---|---|---|---|")
+    print("| planted fault | the guard that it takes away | seen by the soak | seen by the test |")
+    print("|---|---|---|---|", flush=True)
     for name in names:
-        seen = None
-        for first in range(1, PLANTED_TRIES + 1, workers):
-            outcomes = pool.map(_play, range(first, first + workers), [name] * workers)
-            seen = seen or next((outcome for outcome in outcomes if outcome.violations), None)
-            if seen:
-                break
-        missed += seen is None
-        found = f"schedule {seen.plan.seed} | {seen.violations[0]}" if seen else "none | nothing"
-        print(f"| {name} | {FAULTS[name].guard} | {found} |", flush=True)
+        fault = FAULTS[name]
+        fails = _fails(fault.test, name)
+        missed += not fails
+        file, test = fault.test.split("::")
+        tested = f"`{test}`" if fails else f"**not** by `{test}` of `{file}`"
+        print(f"| {name} | {fault.guard} | {_seen(pool, name, workers)} | {tested} |", flush=True)
     return int(missed > 0)
+
+
+def _seen(pool: ProcessPoolExecutor, fault: str, workers: int) -> str:
+    for first in range(1, PLANTED_TRIES + 1, workers):
+        for outcome in list(pool.map(_play, range(first, first + workers), [fault] * workers)):
+            if outcome.violations:
+                return f"schedule {outcome.plan.seed}: {outcome.violations[0]}"
+    return f"not in {PLANTED_TRIES} schedules"
+
+
+def _fails(test: str, fault: str) -> bool:
+    """With the fault, for what it asserts: not because it cannot be found or set up."""
+    given = ("--plant", fault, "--exitfirst", "--quiet", "--tb=no", "-p", "no:cacheprovider")
+    command = (sys.executable, "-m", "pytest", *given, str(Path(__file__).with_name(test)))
+    done = subprocess.run(command, cwd=project_dir(), capture_output=True, text=True)
+    return done.returncode == pytest.ExitCode.TESTS_FAILED and "\nFAILED " in done.stdout
 
 
 if __name__ == "__main__":

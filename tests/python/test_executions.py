@@ -16,8 +16,10 @@ from desk import Desk, desk, people  # noqa: F401
 from frozen_window import WINDOW, frozen_window, one, submitted_window
 from rail_batches import KEY, Bench, bench
 from sample_documents import jpeg, pdf, png
-from tuesday import marts  # noqa: F401
+from tuesday import live_database, marts  # noqa: F401
 from weekclose import events
+from weekclose.database import open_connection
+from weekclose.postgres import Server
 from weekclose.rails.protocol import RailEvent
 
 SECOND, THIRD = (WINDOW + timedelta(days=7 * weeks) for weeks in (1, 2))
@@ -666,6 +668,26 @@ def test_what_is_heard_of_a_reversed_payout(desk: Desk, rail: Bench) -> None:  #
         desk.confirm(said(FIRST_PAYOUT, "90.00", "TX-1", status))
         assert desk.payout(FIRST_PAYOUT)[0] == "reversed", status
     assert executions(desk, FIRST_PAYOUT) == [("TX-1", Decimal(90), "rail")]
+
+
+def test_what_was_reversed_comes_back_once(
+    live_database: Server,  # noqa: F811
+    people: dict[str, Server],  # noqa: F811
+    rail: Bench,
+    tmp_path: Path,
+) -> None:
+    """However often the rail says so. `desk.agree` looks for a payout's money under its status alone."""
+    with open_connection(live_database) as conn:
+        desk = Desk(conn, people, tmp_path)
+        submitted_window(conn, ["90.00"])
+        desk.confirm(said(FIRST_PAYOUT, "90.00", "TX-1"))
+        desk.does("rita", "reverse", FIRST_PAYOUT, "--reason", "duplicate_payment", *NOTE)
+        for _ in range(2):
+            told = event(desk, rail, FIRST_PAYOUT, "90.00", "TX-1", "returned")
+            assert told == "waits_for_a_person"
+            desk.does("rita", "resolve", FIRST_PAYOUT, "accept", *NOTE)
+        recovered = desk.entries(FIRST_PAYOUT)["recover"]
+        assert recovered == {"cash_recovered": Decimal(-90), "write_offs": Decimal(90)}
 
 
 # Search

@@ -1,19 +1,27 @@
 """Several at once, each a process with a connection of its own: one does it, the others say so."""
 
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import pytest
+from psycopg import Connection
+from psycopg.errors import UniqueViolation
 
 from catalogue import SOAK, Reached
-from frozen_window import APPROVER, OPERATOR, WINDOW, one
+from frozen_window import APPROVER, OPERATOR, WINDOW, claimed_window, frozen_window, one
 from killing import DONE, Spoken, command, together
 from lives import Life, life
 from rail_batches import bench
 from small_week import NEXT_NIGHT, NIGHT, START, Week
 from test_executions import configured
-from tuesday import agree, marts  # noqa: F401
+from tuesday import G1, agree, marts  # noqa: F401
+from webhook_server import eventually
 from weekclose import decisions, submission
 from weekclose.database import open_connection
 from weekclose.errors import NothingToDo, OutcomeUnknown, Refused, WeekcloseError
@@ -135,6 +143,28 @@ def test_freezers_submitters_and_reconcilers_at_once(
         reached(3, "freezers, submitters and reconcilers at once", 3 * many)
 
 
+def test_a_freeze_waits_for_who_releases(frozen_week: Week) -> None:
+    """What is released leaves with its own window: a freeze that has not seen it takes it into the next."""
+    week = frozen_week
+    decisions.hold(week.conn, ["s1"], START, "a question", OPERATOR)
+    assert week.sunday(NEXT_NIGHT, may_freeze=False).outcome == "not_frozen"
+    run_id: UUID = week.one("select run_id from payouts.warehouse_runs order by as_of desc limit 1")
+    variables = effective_vars({"settlement_start": START.isoformat()}, NEXT_NIGHT)
+
+    def freeze_it() -> None:
+        with open_connection(week.server) as conn:
+            freeze(conn, run_id, NEXT_NIGHT, variables, OPERATOR)
+
+    with ThreadPoolExecutor(1) as pool:
+        with week.conn.transaction():
+            decisions.release(week.conn, ["s1"], START, "answered", OPERATOR)
+            freezing = pool.submit(freeze_it)
+            waited_for(week.conn, freezing)
+        with pytest.raises(Refused, match=r"built with 90\.00 carried in, the ledger now says 0\.00"):
+            freezing.result()
+    assert week.one("select count(*) from payouts.frozen_windows") == 1
+
+
 def commands(
     played: Life, arguments: list[str], many: int, environment: dict[str, str] | None = None
 ) -> list[tuple[int, list[str]]]:
@@ -221,6 +251,51 @@ def test_everything_at_once(module_database: Server, tmp_path: Path, protocol: s
             assert statuses <= {"paid", "failed", "blocked"}
             assert one(conn, "select count(*) from payouts.event_outcomes where outcome is null") == 0
             assert one(conn, "select state from payouts.batches") == "settled"
+
+
+# A look before does not help against what another has not committed yet: then the database refuses it.
+
+
+def test_a_second_batch_of_a_window_is_refused(conn: Connection[Any], database: Server) -> None:
+    frozen_window(conn, ["10.00"])
+    claimed_window(conn, WINDOW)
+    with refused(
+        conn,
+        database,
+        "insert into payouts.batches (batch_id, payout_window, generation, content_digest)"
+        " select 'other', payout_window, 2, content_digest from payouts.batches",
+    ):
+        conn.execute("select payouts.take_refusal(%s, '{}', %s)", [G1, OPERATOR])
+
+
+def test_a_payout_in_a_second_batch_is_refused(conn: Connection[Any], database: Server) -> None:
+    frozen_window(conn, ["10.00"])
+    frozen_window(conn, ["20.00"], window=WINDOW + timedelta(days=7))
+    with refused(
+        conn,
+        database,
+        "insert into payouts.batch_items (batch_id, payout_number, seller_id, currency)"
+        " values ('W2026-11-08-G1', 'JPO0000001', 's1', 'USD')",
+    ):
+        claimed_window(conn, WINDOW)
+
+
+@contextmanager
+def refused(conn: Connection[Any], database: Server, insertion: str) -> Iterator[None]:
+    """To another, because of what the block does in one transaction."""
+    with open_connection(database) as other, ThreadPoolExecutor(1) as pool:
+        with conn.transaction():
+            yield
+            inserting = pool.submit(other.execute, insertion.encode())
+            waited_for(conn, inserting)
+        with pytest.raises(UniqueViolation):
+            inserting.result()
+
+
+def waited_for(conn: Connection[Any], work: Future[Any]) -> None:
+    """Until who works waits for this connection's transaction, or is done all the same."""
+    waits = "select exists (select from pg_locks where pg_backend_pid() = any(pg_blocking_pids(pid)))"
+    eventually(lambda: work.done() or one(conn, waits))
 
 
 def agree_on(played: Life) -> None:

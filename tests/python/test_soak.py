@@ -1,16 +1,21 @@
 """Twenty schedules of the soak; `make soak N=1000` plays more, and one alone with `N=1 FIRST=seed`."""
 
 from collections.abc import Iterator
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import soak_place
 from catalogue import Reached
-from planted import FAULTS
+from killing import DONE, in_child
+from planted import FAULTS, plant
 from soak_judge import run
 from soak_place import Place
 from soak_plans import plan
+from weekclose.database import open_connection
+from weekclose.postgres import Server
 
 # The first is one of those that found something: see DECISIONS.md.
 SEEDS = range(5, 25)
@@ -34,7 +39,17 @@ def test_nobody_is_paid_twice_or_lost(place: Place, seed: int, tmp_path: Path, r
 
 @pytest.mark.parametrize("fault", ["sent before it is claimed", "silence taken for failure"])
 def test_a_planted_fault_is_seen(place: Place, fault: str, tmp_path: Path) -> None:
-    """The judge is no yes-man; `make soak-planted` tries every fault."""
+    """The judge is no yes-man; `make soak-planted` tries every fault, here and on the test that it names."""
     assert fault in FAULTS
     outcome = run(place, plan(1), tmp_path, fault)
     assert outcome.violations
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_changes_what_is_there(module_database: Server, fault: str) -> None:
+    """What it changes, and the test that it names, may have got another name."""
+    file, name = FAULTS[fault].test.split("::")
+    assert callable(getattr(import_module(Path(file).stem), name))
+    with open_connection(module_database) as conn, conn.transaction(force_rollback=True):
+        FAULTS[fault].database(conn)
+    assert in_child(partial(plant, fault)) == DONE

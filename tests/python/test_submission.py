@@ -23,7 +23,8 @@ from weekclose import decisions, submission
 from weekclose.database import open_connection
 from weekclose.errors import NothingToDo, OutcomeUnknown, Refused, WeekcloseError
 from weekclose.postgres import Server
-from weekclose.rails.protocol import Batch, Receipt
+from weekclose.rails.batch import BatchRail
+from weekclose.rails.protocol import Batch, Rail, Receipt
 from weekclose.rails.wire import read_object
 from weekclose.reconciliation import reconcile
 from weekclose.simulator.webhooks import Lie
@@ -290,6 +291,42 @@ def test_a_refused_batch_that_was_paid_after_all_does_not_go_again(tuesday: Tues
     tuesday.reconcile(WINDOW)
     assert tuesday.submit().item_count == 2
     tuesday.breaks.append(("late_completion", FIRST))
+
+
+@only_batch
+def test_a_failure_that_is_not_final_moves_nothing(tuesday: Tuesday) -> None:
+    tuesday.hand_over()
+    tuesday.rail_decides({FIRST: "failed"}, final=False)
+    assert tuesday.reconcile().asked[0].open_count == 3
+    assert set(tuesday.statuses.values()) == {"submitted"}
+    tuesday.rail_decides(dict.fromkeys(ALL, "completed"))
+    tuesday.reconcile()
+    assert set(tuesday.statuses.values()) == {"paid"}
+
+
+@only_batch
+def test_an_answer_that_was_overtaken_is_no_news(tuesday: Tuesday, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two reconcile: who was answered first comes to the database last."""
+    tuesday.hand_over()
+    tuesday.rail_decides({FIRST: "completed"})
+    look_up = BatchRail.look_up
+
+    def overtaken(self: BatchRail, batch: Batch) -> Any:
+        monkeypatch.undo()
+        answer = look_up(self, batch)
+        tuesday.rail_decides({FIRST: "returned", SECOND: "completed", THIRD: "completed"})
+        tuesday.reconcile()
+        return answer
+
+    monkeypatch.setattr(BatchRail, "look_up", overtaken)
+    assert tuesday.reconcile().asked[0].booked_count == 0
+    assert tuesday.statuses == {FIRST: "returned", SECOND: "paid", THIRD: "paid"}
+    known = "select payout_number, status from payouts.rail_states"
+    assert dict(tuesday.conn.execute(known).fetchall()) == {
+        FIRST: "returned",
+        SECOND: "completed",
+        THIRD: "completed",
+    }
 
 
 @only_batch
@@ -587,6 +624,25 @@ def test_what_changes_while_it_is_looked_at_is_not_sent(
 
     monkeypatch.setattr(submission, "to_send", disturbed)
     assert tuesday.submit().item_count == 3
+    assert tuesday.bench.paid() == dict.fromkeys(ALL, 1)
+
+
+@only_batch
+def test_who_was_overtaken_claims_nothing(tuesday: Tuesday, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two submit: while one asks the rail whether it knows the batch, the other hands it over."""
+    tuesday.approve()
+    known_before = submission._known_before
+
+    def overtaken(rail: Rail, batch: Batch) -> Receipt | None:
+        monkeypatch.undo()
+        known = known_before(rail, batch)
+        tuesday.submit()
+        return known
+
+    monkeypatch.setattr(submission, "_known_before", overtaken)
+    with pytest.raises(OutcomeUnknown, match=f"batch {G1} is submitted meanwhile: run the command again"):
+        tuesday.submit()
+    assert one(tuesday.conn, "select count(*) from payouts.submit_attempts") == 1
     assert tuesday.bench.paid() == dict.fromkeys(ALL, 1)
 
 

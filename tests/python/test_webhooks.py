@@ -428,6 +428,7 @@ def test_another_program_listens_for_a_while(database: Server, conn: Connection[
         headers, body = signed("evt_1", told())
         for _ in range(2):
             assert urllib3.request("POST", url, headers=headers, body=body).status == 200
+            assert stored(conn) == 1, "before it was answered"
     assert statuses(conn) == {"JPO0000001": "paid"}
     assert heard == [f"POST {PATH} 200 (event 1)", f"POST {PATH} 200 (known)"]
 
