@@ -15,7 +15,9 @@ WEEKS ?= 10
 N ?= 100
 FIRST ?= 1
 
-.PHONY: help setup week test lint soak soak-planted second-postgres browser vendor bench-site clean
+BENCH_EXTRA := --no-build-isolation --editable '.[bench]'
+
+.PHONY: help setup week test lint soak soak-planted second-postgres browser vendor bench clean
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 18
@@ -49,8 +51,10 @@ soak: setup ## Play N seeded schedules of kills, crashes and a faulty rail (make
 soak-planted: setup ## Take the guards away one by one: the soak has to see each
 	$(BIN)/python tests/python/soak.py --planted
 
-bench-site: setup browser ## Measure the review page with 4,000 and 100,000 sellers
-	PYTHONPATH=tests/python $(BIN)/python tests/python/bench_review_page.py
+bench: setup browser ## Measure it all beside its peers (make bench BENCH="--orders 10000000 --weeks 52")
+	{ command -v uv >/dev/null && uv pip install --quiet --python $(BIN)/python $(BENCH_EXTRA); } || \
+		$(BIN)/python -m pip --disable-pip-version-check --no-input --quiet install $(BENCH_EXTRA)
+	PYTHONPATH=tests/python $(BIN)/python -m bench $(BENCH)
 
 vendor: setup ## Fetch the pinned libraries of the pages again, from the npm registry
 	$(BIN)/python scripts/vendor.py

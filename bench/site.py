@@ -1,17 +1,24 @@
-"""How large the pages become, and how soon they can be used: `make bench-site`."""
+"""What the pages cost to make, how large they become, and how soon they can be used: `make bench-site`."""
 
 import random
 import sys
 import time
 from pathlib import Path
+from statistics import median
 from tempfile import TemporaryDirectory
 from typing import Any
 
 from playwright.sync_api import Browser, sync_playwright
 
+from bench.market import Market
+from bench.measure import Figure, Machine
+from bench.start_up import copied
+from bench.year import Year
 from review_sample import EMPTY, sample
 from weekclose.review.operations import BACKLOG, frame
 from weekclose.review.page import render
+from weekclose.review.page_data import page_data
+from weekclose.review.site import reading, write_beside
 
 CHROMIUM = "/usr/bin/chromium"
 SIZES = ((4_000, 12_000), (100_000, 30_000))
@@ -74,6 +81,31 @@ def measure(browser: Browser, file: Path, of: str) -> dict[str, float]:
         return found
     finally:
         page.close()
+
+
+def figures(m: Machine, *, orders: int = 1_000_000, sellers: int = 100_000, runs: int = 3) -> list[Figure]:
+    """The pages of a window of so many orders, made; a page of so many sellers, opened in the browser."""
+    where = copied(m.server, "template1", "weekclose_bench_site")
+    market = Market(2 * orders, sellers, weeks=2)
+    with TemporaryDirectory() as folder:
+        year = Year(where, market, Path(folder) / "home", m.sql)
+        for week in range(market.weeks):
+            year.play(week)
+        with reading(where) as conn:
+            made = [m.all_of_it(lambda: render(page_data(conn))) for _ in range(runs)]
+        beside = [m.all_of_it(lambda: write_beside(where, Path(folder))) for _ in range(runs)]
+        file = Path(folder) / "index.html"
+        file.write_text(render(sample(sellers, lines=SIZES[-1][1])), encoding="utf-8")
+        with sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+            opened = [measure(browser, file, "sellers")["usable"] / 1000 for _ in range(runs)]
+            browser.close()
+    of = f"of {sellers:,} sellers"
+    return [
+        Figure("P12", f"review page {of}, made", "CPU s", median(made), None, tuple(made), limit=10),
+        Figure("P12", f"pages beside it {of}, made", "CPU s", median(beside), None, tuple(beside), limit=10),
+        Figure("P12", f"review page {of}, usable", "s", median(opened), None, tuple(opened), limit=3),
+    ]
 
 
 def main() -> None:
