@@ -101,7 +101,7 @@ def _scripted(batch: Batch) -> bytes:
         "totals": _totals(batch),
         "items": [_plain(item) | {"amount": str(item.amount)} for item in batch.items],
     }
-    return orjson.dumps(body, option=orjson.OPT_SORT_KEYS)
+    return bytes(orjson.dumps(body, option=orjson.OPT_SORT_KEYS))
 
 
 def _totals(batch: Batch) -> list[dict[str, str]]:

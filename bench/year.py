@@ -26,6 +26,8 @@ from weekclose.sunday import SundayReport, run_sunday
 from weekclose.warehouse import NodeResult, Vars, Warehouse
 
 FAILED_OF_256 = 4
+# Its weeks are looked at like any others, and bar nothing: this market has a first dispute, and no people.
+SETTINGS: dict[str, Any] = {"drift": {"accepted_up_to": "2100-01-01"}}
 
 
 @dataclass(frozen=True)
@@ -88,6 +90,7 @@ class Year:
     market: Market
     home: Path
     spent: Callable[[Callable[[], object]], float]
+    settings: Mapping[str, Any] = field(default_factory=dict)
     rail: Prompt = field(default_factory=Prompt)
     nights: list[Night] = field(default_factory=list)
 
@@ -119,7 +122,7 @@ class Year:
             return frozen
 
         def run() -> None:
-            settings = {"settlement_start": self.market.first.isoformat()}
+            settings = SETTINGS | {"settlement_start": self.market.first.isoformat()} | self.settings
             as_of = self.market.as_of(week)
             reports.append(
                 run_sunday(self.server, self.warehouse, as_of=as_of, actor="nina", overrides=settings, **how)

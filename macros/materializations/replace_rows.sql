@@ -9,13 +9,26 @@
     select {{ columns }} from {{ arg_dict.temp_relation }}
 {%- endmacro %}
 
-{# For tables by order: only the rows of this build's touched orders, unless the build starts anew. #}
+{# For tables by order: only the rows of this build's touched orders, looked up like in looked_up, unless the
+   build starts anew. Then the rows go in by their time, as they would have week by week: block ranges tell
+   them apart by it. #}
 {% macro get_incremental_replace_touched_orders_sql(arg_dict) -%}
     {%- set columns = get_quoted_csv(arg_dict.dest_columns | map(attribute='name')) -%}
+    {%- set touched = ref('int_touched_orders') %}
     delete from {{ arg_dict.target_relation }}
     {%- if last_build() is not none %}
-    where order_id in (select order_id from {{ ref('int_touched_orders') }})
+    where ctid = any(array(
+        select built.ctid from {{ touched }} as touched
+        cross join lateral (
+            select ctid from {{ arg_dict.target_relation }} as looked_up
+            where looked_up.order_id = touched.order_id
+            offset 0
+        ) as built
+    ))
     {%- endif %};
     insert into {{ arg_dict.target_relation }} ({{ columns }})
     select {{ columns }} from {{ arg_dict.temp_relation }}
+    {%- if last_build() is none %}
+    order by event_at
+    {%- endif %}
 {%- endmacro %}

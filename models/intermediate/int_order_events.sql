@@ -17,6 +17,7 @@
             "create index if not exists int_order_events_unsettled on {{ this }} (unsettled_reason)"
             " where unsettled_reason is not null",
             "create index if not exists int_order_events_breaks on {{ this }} (line_id) where has_break",
+            "select brin_summarize_new_values('{{ this.schema }}.int_order_events_event_at'::regclass)",
             "analyze {{ this }}{% if last_build() is not none %} (payout_window, event_at){% endif %}",
             '{{ log_line_changes(changeable_lines(this)) }}',
             "insert into {{ ref('int_builds') }} (as_of, started_at, settings)"

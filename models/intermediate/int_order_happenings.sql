@@ -8,8 +8,9 @@ raw_events as (select * from {{ ref('int_order_raw_events') }}),
 frozen as (
     select frozen_lines.*
     from sales
-    inner join {{ source('payouts', 'frozen_lines') }} as frozen_lines
-        on sales.order_id = frozen_lines.order_id
+    {{ looked_up(
+        'inner', source('payouts', 'frozen_lines'), 'frozen_lines', 'frozen_lines.order_id = sales.order_id'
+    ) }}
 ),
 
 events as (

@@ -4,13 +4,12 @@ with
 
 sales as (select * from {{ ref('int_order_sales') }}),
 
-control_totals as (select * from {{ ref('stg_control_totals') }}),
-
 frozen as (
     select frozen_lines.*
     from sales
-    inner join {{ source('payouts', 'frozen_lines') }} as frozen_lines
-        on sales.order_id = frozen_lines.order_id
+    {{ looked_up(
+        'inner', source('payouts', 'frozen_lines'), 'frozen_lines', 'frozen_lines.order_id = sales.order_id'
+    ) }}
 ),
 
 -- A refund or dispute that was frozen with one order stays with it, whichever order its raw row names now.
@@ -19,17 +18,21 @@ refunds as (
         sales.order_id as settled_order_id,
         refunds.*
     from sales
-    inner join {{ ref('stg_refunds') }} as refunds on sales.order_id = refunds.order_id
-    left join {{ source('payouts', 'frozen_lines') }} as elsewhere
-        on elsewhere.line_id = 'refund:' || refunds.refund_id and refunds.order_id != elsewhere.order_id
+    {{ looked_up('inner', ref('stg_refunds'), 'refunds', 'refunds.order_id = sales.order_id') }}
+    {{ looked_up(
+        'left', source('payouts', 'frozen_lines'), 'elsewhere',
+        "elsewhere.line_id = 'refund:' || refunds.refund_id and elsewhere.order_id != refunds.order_id"
+    ) }}
     where elsewhere.line_id is null
     union all
     select
         frozen.order_id as settled_order_id,
         refunds.*
     from frozen
-    inner join {{ ref('stg_refunds') }} as refunds
-        on frozen.source_id = refunds.refund_id and frozen.order_id != refunds.order_id
+    {{ looked_up(
+        'inner', ref('stg_refunds'), 'refunds',
+        'refunds.refund_id = frozen.source_id and refunds.order_id != frozen.order_id'
+    ) }}
     where frozen.kind = 'refund'
 ),
 
@@ -38,19 +41,21 @@ disputes as (
         sales.order_id as settled_order_id,
         disputes.*
     from sales
-    inner join {{ ref('stg_disputes') }} as disputes on sales.order_id = disputes.order_id
-    left join {{ source('payouts', 'frozen_lines') }} as elsewhere
-        on
-            elsewhere.line_id = 'dispute_opened:' || disputes.dispute_id
-            and disputes.order_id != elsewhere.order_id
+    {{ looked_up('inner', ref('stg_disputes'), 'disputes', 'disputes.order_id = sales.order_id') }}
+    {{ looked_up(
+        'left', source('payouts', 'frozen_lines'), 'elsewhere',
+        "elsewhere.line_id = 'dispute_opened:' || disputes.dispute_id and elsewhere.order_id != disputes.order_id"
+    ) }}
     where elsewhere.line_id is null
     union all
     select
         frozen.order_id as settled_order_id,
         disputes.*
     from frozen
-    inner join {{ ref('stg_disputes') }} as disputes
-        on frozen.source_id = disputes.dispute_id and frozen.order_id != disputes.order_id
+    {{ looked_up(
+        'inner', ref('stg_disputes'), 'disputes',
+        'disputes.dispute_id = frozen.source_id and disputes.order_id != frozen.order_id'
+    ) }}
     where frozen.kind = 'dispute_opened'
 )
 
@@ -70,7 +75,9 @@ select
     sales.unsettled_reason,
     greatest(sales.loaded_at, control_totals.loaded_at) as loaded_at
 from sales
-left join control_totals on sales.order_id = control_totals.order_id
+{{ looked_up(
+    'left', ref('stg_control_totals'), 'control_totals', 'control_totals.order_id = sales.order_id'
+) }}
 -- An order that only the second source knows is listed too.
 where sales.unsettled_reason is distinct from 'unknown_order' or control_totals.order_id is not null
 union all

@@ -1,17 +1,10 @@
-{#- A few touched orders are looked up one by one, because a join to them might read all of history; where all
-    orders are touched, a join is right. #}
-{%- set is_full = last_build() is none %}
 -- What the events of a touched order stand on: its sale as frozen, else as the raw order says, else why
 -- there is none.
 with
 
 touched as (select * from {{ ref('int_touched_orders') }}),
 
-orders as (select * from {{ ref('stg_orders') }}),
-
 sellers as (select * from {{ ref('stg_sellers') }}),
-
-frozen_sales as (select * from {{ source('payouts', 'frozen_lines') }} where kind = 'sale'),
 
 judged as (
     select
@@ -32,15 +25,7 @@ judged as (
             when sellers.seller_id is null then 'order_of_unknown_seller'
         end as reason
     from touched
-    {% if is_full %}
-    left join orders on touched.order_id = orders.order_id
-    {% else %}
-    left join lateral (
-        select * from orders
-        where orders.order_id = touched.order_id
-        limit 1
-    ) as orders on true
-    {% endif %}
+    {{ looked_up('left', ref('stg_orders'), 'orders', 'orders.order_id = touched.order_id') }}
     left join sellers on orders.seller_id = sellers.seller_id
 )
 
@@ -61,12 +46,7 @@ select
     end as raw_amount,
     judged.loaded_at
 from judged
-{% if is_full %}
-left join frozen_sales on judged.order_id = frozen_sales.order_id
-{% else %}
-left join lateral (
-    select * from frozen_sales
-    where frozen_sales.line_id = 'sale:' || judged.order_id
-    limit 1
-) as frozen_sales on true
-{% endif %}
+{{ looked_up(
+    'left', source('payouts', 'frozen_lines'), 'frozen_sales',
+    "frozen_sales.line_id = 'sale:' || judged.order_id"
+) }}

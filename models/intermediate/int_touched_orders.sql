@@ -57,7 +57,7 @@ compared as (
         arrived.order_id,
         seen.order_id as seen_order_id
     from arrived
-    left join {{ built_relation('int_order_events') }} as seen on arrived.line_id = seen.line_id
+    {{ looked_up('left', built_relation('int_order_events'), 'seen', 'seen.line_id = arrived.line_id') }}
     where
         arrived.loaded_at >= cast('{{ previous.started_at }}' as timestamptz) - interval '24 hours'
         and case
@@ -95,8 +95,10 @@ happened as (
 released as (
     select events.order_id
     from {{ ref('stg_disputes') }} as disputes
-    inner join {{ built_relation('int_order_events') }} as events
-        on events.line_id = 'dispute_opened:' || disputes.dispute_id
+    {{ looked_up(
+        'inner', built_relation('int_order_events'), 'events',
+        "events.line_id = 'dispute_opened:' || disputes.dispute_id"
+    ) }}
     where
         disputes.closed_at > cast('{{ previous.as_of }}' as timestamptz)
         and disputes.order_id != events.order_id

@@ -108,6 +108,7 @@ def run_sunday(
         try:
             with refusals():
                 conn.execute("select payouts.release_due_holds(%s, %s)", (as_of, actor))
+            conn.execute("select payouts.summarize_raw()")
             found = _look(conn, warehouse, variables, full_refresh=full_refresh)
             outcome, message, frozen = _decide(conn, run, found, may_freeze=may_freeze, barred=barred)
         except BaseException as error:

@@ -23,8 +23,12 @@ from weekclose.settings import Settings, project_dir
 if TYPE_CHECKING:
     from dbt.contracts.graph.manifest import Manifest
 
-# Parsing and the wait for a reader are bounded, sums over history get memory; see docs/operations.md.
-SESSION_OPTIONS = "-c timezone=UTC -c lock_timeout=30s -c work_mem=64MB -c jit=off"
+# The wait for a reader is bounded, and sums get memory; see docs/operations.md. What a week touches is mostly
+# in memory: with the usual costs of a page the planner would rather read years in a row than look up a week.
+SESSION_OPTIONS = (
+    "-c timezone=UTC -c lock_timeout=30s -c work_mem=64MB -c jit=off"
+    " -c seq_page_cost=0.1 -c random_page_cost=0.1"
+)
 
 # How many failing rows of a test are kept, and how long they may take to find again.
 ROWS_KEPT = 20

@@ -165,6 +165,7 @@ unready                  .       .   .      .        .        .          .      
 create_hold              .       .   .      x        .        .          x       x     .       .       .
 end_hold                 .       .   .      x        .        .          .       x     .       .       .
 release_due_holds        .       .   .      x        .        .          .       x     .       .       .
+summarize_raw            .       .   .      x        .        .          .       x     .       .       .
 request_payout           .       .   .      x        .        .          .       x     .       .       .
 approve_request          .       .   .      .        x        .          .       x     .       .       .
 reject_request           .       .   .      x        x        .          .       x     .       .       .

@@ -1,0 +1,72 @@
+"""A Sunday costs what its week costs, not what the years cost: counted in rows that it reads."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from psycopg import Connection
+
+from bench.market import Market
+from bench.year import Year
+from conftest import NewDatabase
+from weekclose.database import open_connection
+from weekclose.submission import now
+
+WEEKLY, SELLERS = 1_000, 100
+SHORT, LONG = 10, 30
+# What may differ: a window's row here and there, and one more page range of a block range index.
+SLACK, MORE = WEEKLY, 1.15
+# So that the windows which are closed at once, to have a past, are none that data tests look at again.
+SETTINGS = {"audit_days": 7}
+
+# What is large: a line for each thing that happened, and the orders that they are made from. What has a row
+# a payout is not flat yet: which earlier windows a payout covers is asked of all of them.
+READ = """
+select schemaname || '.' || relname, seq_tup_read + coalesce(idx_tup_fetch, 0)
+from pg_stat_user_tables where schemaname = 'intermediate' or (schemaname, relname) = ('raw', 'orders')
+"""
+
+
+def unmeasured(work: Callable[[], object]) -> float:
+    work()
+    return 0.0
+
+
+def read_by_a_sunday(new_database: NewDatabase, home: Path, weeks: int) -> dict[str, int]:
+    """Rows of each table that a Sunday reads which has seen so many weeks."""
+    market = Market(orders=WEEKLY * weeks, sellers=SELLERS, weeks=weeks)
+    with new_database() as server, open_connection(server) as conn:
+        # Where a table is small the planner reads all of it: no sign of anything.
+        conn.execute(f'alter database "{server.dbname}" set enable_seqscan = off'.encode())
+        year = Year(server, market, home, unmeasured, SETTINGS)
+        began = now(conn)
+        for week in range(weeks - 2):
+            market.trade(year.conn, week)
+        frozen = year.close(weeks - 3).report.frozen
+        year.tuesday(frozen[-1].payout_window)
+        year.date_back(began, market.as_of(weeks - 3))
+        year.play(weeks - 2)
+        before = counted(conn)
+        market.trade(year.conn, weeks - 1)
+        year.close(weeks - 1)
+        after = counted(conn)
+        year.conn.close()
+    return {table: after[table] - before.get(table, 0) for table in after}
+
+
+def counted(conn: Connection[Any]) -> dict[str, int]:
+    conn.execute("select pg_stat_clear_snapshot()")
+    return dict(conn.execute(READ).fetchall())
+
+
+def test_a_sunday_reads_no_more_after_three_times_the_history(
+    new_database: NewDatabase, tmp_path: Path
+) -> None:
+    short, long = (read_by_a_sunday(new_database, tmp_path / str(weeks), weeks) for weeks in (SHORT, LONG))
+    assert sum(short.values()) > WEEKLY, "nothing was counted"
+    grown = {
+        table: (short.get(table, 0), many)
+        for table, many in long.items()
+        if many > short.get(table, 0) * MORE + SLACK
+    }
+    assert grown == {}
