@@ -48,7 +48,7 @@ lint: setup ## Linters and types
 soak: setup ## Play N seeded schedules of kills, crashes and a faulty rail (make soak N=1000 FIRST=1)
 	$(BIN)/python tests/python/soak.py --plans $(N) --first $(FIRST)
 
-soak-planted: setup ## Take the guards away one by one: the soak has to see each
+soak-planted: setup ## Take the guards away one by one: a test has to see each, and the soak may
 	$(BIN)/python tests/python/soak.py --planted
 
 bench: setup browser ## Measure it all beside its peers (make bench BENCH="--orders 10000000 --weeks 52")

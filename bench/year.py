@@ -90,7 +90,7 @@ class Year:
     market: Market
     home: Path
     spent: Callable[[Callable[[], object]], float]
-    settings: Mapping[str, Any] = field(default_factory=dict)
+    settings: dict[str, Any] = field(default_factory=dict)
     rail: Prompt = field(default_factory=Prompt)
     nights: list[Night] = field(default_factory=list)
 

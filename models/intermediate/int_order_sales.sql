@@ -48,5 +48,5 @@ select
 from judged
 {{ looked_up(
     'left', source('payouts', 'frozen_lines'), 'frozen_sales',
-    "frozen_sales.line_id = 'sale:' || judged.order_id"
+    "frozen_sales.order_id = judged.order_id and frozen_sales.kind = 'sale'"
 ) }}
