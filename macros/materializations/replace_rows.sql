@@ -10,8 +10,8 @@
 {%- endmacro %}
 
 {# For tables by order: only the rows of this build's touched orders, looked up like in looked_up, unless the
-   build starts anew. Then the rows go in by their time, as they would have week by week: block ranges tell
-   them apart by it. #}
+   build starts anew. Then the rows go in week by week, as they would have come: block ranges tell the weeks
+   apart, and within one what is beside each other in an index is written one after the other. #}
 {% macro get_incremental_replace_touched_orders_sql(arg_dict) -%}
     {%- set columns = get_quoted_csv(arg_dict.dest_columns | map(attribute='name')) -%}
     {%- set touched = ref('int_touched_orders') %}
@@ -29,6 +29,6 @@
     insert into {{ arg_dict.target_relation }} ({{ columns }})
     select {{ columns }} from {{ arg_dict.temp_relation }}
     {%- if last_build() is none %}
-    order by event_at
+    order by {{ payout_window_of(local_date('event_at')) }}, order_id
     {%- endif %}
 {%- endmacro %}

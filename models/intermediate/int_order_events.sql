@@ -30,65 +30,19 @@
 -- then joined row by row.
 with
 
-timeline as (select * from {{ ref('int_order_timeline') }}),
-
 lines as (select * from {{ ref('int_order_lines') }}),
 
 events as (
     select
-        line_id,
-        order_id,
-        kind,
-        source_id,
-        seller_id,
-        currency,
-        event_at,
-        order_window,
-        home_window,
-        payout_window,
-        gross,
-        fees,
-        refunds,
-        disputes,
-        source_amount,
-        clawed_back,
-        null as unsettled_reason,
+        lines.*,
         -- A run for an earlier night does not know the raw row of what was frozen since: no difference.
         case
             when is_frozen and event_at <= {{ as_of() }} and (source_amount is distinct from raw_amount)
                 then coalesce(raw_amount, 0)
         end as restated_amount,
-        case when control_amount != coalesce(order_gross, 0) then control_amount end as control_amount,
-        case when kind = 'refund' and order_refunded > order_gross then order_refunded end as order_refunded,
-        order_gross,
-        loaded_at
+        case when control_amount != coalesce(order_gross, 0) then control_amount end as other_amount,
+        case when kind = 'refund' and order_refunded > order_gross then order_refunded end as refunded_amount
     from lines
-    union all
-    select
-        line_id,
-        order_id,
-        kind,
-        source_id,
-        seller_id,
-        currency,
-        event_at,
-        order_window,
-        null as home_window,
-        null as payout_window,
-        0 as gross,
-        0 as fees,
-        0 as refunds,
-        0 as disputes,
-        source_amount,
-        0 as clawed_back,
-        unsettled_reason,
-        null as restated_amount,
-        case when control_amount != coalesce(order_gross, 0) then control_amount end as control_amount,
-        null as order_refunded,
-        order_gross,
-        loaded_at
-    from timeline
-    where unsettled_reason is not null
 )
 
 select
@@ -110,9 +64,9 @@ select
     {{ money('clawed_back') }} as clawed_back,
     unsettled_reason,
     {{ money('restated_amount') }} as restated_amount,
-    {{ money('control_amount') }} as control_amount,
-    {{ money('order_refunded') }} as order_refunded,
+    {{ money('other_amount') }} as control_amount,
+    {{ money('refunded_amount') }} as order_refunded,
     {{ money('order_gross') }} as order_gross,
-    coalesce(restated_amount, control_amount, order_refunded) is not null as has_break,
+    coalesce(restated_amount, other_amount, refunded_amount) is not null as has_break,
     loaded_at
 from events

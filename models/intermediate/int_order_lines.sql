@@ -1,4 +1,5 @@
 -- What each line of the touched orders claws back or releases, so that the seller is never debited twice.
+-- What settles nothing moves nothing.
 with
 
 timeline as (select * from {{ ref('int_order_timeline') }}),
@@ -84,5 +85,33 @@ select
     raw_amount,
     control_amount,
     clawed_back,
+    unsettled_reason,
     loaded_at
 from lines
+union all
+select
+    line_id,
+    order_id,
+    kind,
+    source_id,
+    seller_id,
+    currency,
+    event_at,
+    order_window,
+    null as home_window,
+    null as payout_window,
+    false as is_frozen,
+    0 as gross,
+    0 as fees,
+    0 as refunds,
+    0 as disputes,
+    order_gross,
+    null as order_refunded,
+    source_amount,
+    raw_amount,
+    control_amount,
+    0 as clawed_back,
+    unsettled_reason,
+    loaded_at
+from timeline
+where unsettled_reason is not null

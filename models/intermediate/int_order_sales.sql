@@ -1,3 +1,12 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='replace_all',
+        full_refresh=false,
+        post_hook='analyze {{ this }}',
+    )
+}}
+
 -- What the events of a touched order stand on: its sale as frozen, else as the raw order says, else why
 -- there is none.
 with

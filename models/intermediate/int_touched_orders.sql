@@ -125,3 +125,5 @@ touched as (
 
 select order_id
 from touched
+-- In order, what is looked up next lies beside what was looked up before.
+order by order_id

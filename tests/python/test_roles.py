@@ -116,6 +116,7 @@ book_freeze              .       .   .      .        .        .          .      
 book_obligation          .       .   .      .        .        .          .       .     .       .       .
 book_return              .       .   .      .        .        .          .       .     .       .       .
 conclude                 .       .   .      .        .        .          .       .     .       .       .
+cover                    .       .   .      .        .        .          .       .     .       .       .
 decide_exception         .       .   .      .        .        .          .       .     .       .       .
 freeze_content           .       .   .      .        .        .          .       .     .       .       .
 freeze_window            .       .   .      .        .        .          .       .     .       .       .
