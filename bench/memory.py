@@ -5,13 +5,14 @@ import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench.market import Market
 from bench.measure import Figure, Machine
 from bench.start_up import copied
-from bench.year import Year
+from bench.year import SETTINGS, Year
 
 LIMIT_MB = 400
 
@@ -42,8 +43,9 @@ def peak_megabytes(command: Sequence[str], environment: Mapping[str, str]) -> fl
 def figures(m: Machine, *, orders: int = 1_000_000, sellers: int = 100_000) -> list[Figure]:
     """What closes a window of so many orders, and reads it. Each makes what the next one reads."""
     where = copied(m.server, "template1", "weekclose_bench_memory")
-    market = Market(2 * orders, sellers, weeks=2)
-    window, settings = str(market.first), json.dumps({"settlement_start": str(market.first)})
+    # The window before it has to be closed: what is compared with nothing is not judged.
+    market = Market(3 * orders, sellers, weeks=3)
+    window, settings = str(market.first + timedelta(weeks=1)), {"settlement_start": str(market.first)}
     with TemporaryDirectory() as folder:
         environment = os.environ | {
             "DATABASE_URL": where.url,
@@ -56,8 +58,9 @@ def figures(m: Machine, *, orders: int = 1_000_000, sellers: int = 100_000) -> l
         }
         year = Year(where, market, Path(folder) / "played", m.sql)
         year.play(0)
-        market.trade(year.conn, 1)
-        sunday = ["sunday", "--as-of", market.as_of(1).isoformat(), "--vars", settings]
+        year.play(1)
+        market.trade(year.conn, 2)
+        sunday = ["sunday", "--as-of", market.as_of(2).isoformat(), "--vars", json.dumps(settings | SETTINGS)]
         commands = (
             sunday,
             ["review"],

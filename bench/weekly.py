@@ -18,8 +18,15 @@ from weekclose.database import value
 # on disputes, 30 days of health, the 35 days that data tests look back).
 FIRST_NIGHT, NIGHTS = 7, 3
 # What turns new raw rows into lines and totals.
-LINES_AND_TOTALS = ("int_touched_orders", "int_order_events", "int_window_rows")
-REBUILT = ("settlement_windows", "settlement_lines", "seller_balances", "seller_health", "unsettled_activity")
+LINES_AND_TOTALS = ("int_touched_orders", "int_order_sales", "int_order_events", "int_window_rows")
+REBUILT = (
+    "settlement_windows",
+    "settlement_lines",
+    "seller_balances",
+    "seller_health",
+    "unsettled_activity",
+    "chargeback_losses",
+)
 READS = 11
 IN_MILLISECONDS = 1000
 

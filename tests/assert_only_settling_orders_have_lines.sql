@@ -26,16 +26,20 @@ left join lateral (
 left join lateral (
     select frozen_lines.line_id
     from {{ source('payouts', 'frozen_lines') }} as frozen_lines
-    where
-        frozen_lines.line_id = 'sale:' || events.order_id
-        or (events.kind = 'dispute_closed' and frozen_lines.line_id = 'dispute_opened:' || events.source_id)
+    where frozen_lines.line_id = 'sale:' || events.order_id
     limit 1
 ) as frozen on true
+left join lateral (
+    select frozen_lines.line_id
+    from {{ source('payouts', 'frozen_lines') }} as frozen_lines
+    where events.kind = 'dispute_closed' and frozen_lines.line_id = 'dispute_opened:' || events.source_id
+    limit 1
+) as frozen_claim on true
 left join {{ source('raw', 'sellers') }} as sellers on orders.seller_id = sellers.seller_id
 where
     (events.unsettled_reason is null)
     != (
-        frozen.line_id is not null
+        coalesce(frozen.line_id, frozen_claim.line_id) is not null
         or coalesce(
             orders.status in ('confirmed', 'fulfilled')
             and orders.captured_at <= {{ as_of() }}

@@ -67,6 +67,15 @@ restated as (
         disputes.loaded_at >= {{ audited_since() }}
         and disputes.loaded_at < (select build.started_at from build)
         and frozen_lines.event_at <= {{ as_of() }}
+),
+
+adjusted as (
+    select
+        source_id as line_id,
+        sum(case direction when 'credit' then applied_amount else -applied_amount end) as amount
+    from {{ source('payouts', 'adjustments') }}
+    where source = 'restatement' and status != 'cancelled'
+    group by source_id
 )
 
 select
@@ -75,25 +84,12 @@ select
     restated.raw_amount,
     adjusted.amount as adjusted_amount
 from restated
-left join lateral (
-    select
-        coalesce(
-            sum(
-                case adjustments.direction
-                    when 'credit' then adjustments.applied_amount else -adjustments.applied_amount
-                end
-            ),
-            0
-        ) as amount
-    from {{ source('payouts', 'adjustments') }} as adjustments
-    where
-        adjustments.source = 'restatement'
-        and adjustments.source_id = restated.line_id
-        and adjustments.status != 'cancelled'
-) as adjusted on true
+left join adjusted on restated.line_id = adjusted.line_id
 left join {{ ref('reconciliation_breaks') }} as breaks
     on
         restated.line_id = breaks.entity
         and breaks.break_type = 'restatement'
-        and restated.source_amount + adjusted.amount - restated.raw_amount = breaks.difference
-where restated.source_amount + adjusted.amount != restated.raw_amount and breaks.entity is null
+        and restated.source_amount + coalesce(adjusted.amount, 0) - restated.raw_amount = breaks.difference
+where
+    restated.source_amount + coalesce(adjusted.amount, 0) != restated.raw_amount
+    and breaks.entity is null

@@ -10,8 +10,7 @@
 {%- endmacro %}
 
 {# For tables by order: only the rows of this build's touched orders, looked up like in looked_up, unless the
-   build starts anew. Then the rows go in week by week, as they would have come: block ranges tell the weeks
-   apart, and within one what is beside each other in an index is written one after the other. #}
+   build starts anew. #}
 {% macro get_incremental_replace_touched_orders_sql(arg_dict) -%}
     {%- set columns = get_quoted_csv(arg_dict.dest_columns | map(attribute='name')) -%}
     {%- set touched = ref('int_touched_orders') %}
@@ -28,7 +27,4 @@
     {%- endif %};
     insert into {{ arg_dict.target_relation }} ({{ columns }})
     select {{ columns }} from {{ arg_dict.temp_relation }}
-    {%- if last_build() is none %}
-    order by {{ payout_window_of(local_date('event_at')) }}, order_id
-    {%- endif %}
 {%- endmacro %}

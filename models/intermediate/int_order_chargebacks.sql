@@ -1,5 +1,17 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='replace_touched_orders',
+        full_refresh=false,
+        indexes=[{'columns': ['order_id']}],
+        post_hook='analyze {{ this }}',
+    )
+}}
+
 -- What was disputed of orders whose money was committed already, and what the seller was debited for it.
 with
+
+touched as (select * from {{ ref('int_touched_orders') }}),
 
 -- Looked up one by one: a join might read all of history.
 claims as (
@@ -15,11 +27,13 @@ claims as (
         disputes.status = 'open' and closed.line_id is null as is_undecided,
         opened.payout_window > sales.payout_window
         and opened.payout_window >= {{ settlement_start() }} as is_committed
-    from {{ ref('stg_disputes') }} as disputes
-    inner join lateral (
-        select * from {{ ref('int_order_events') }} as events
-        where events.line_id = concat('dispute_opened:', disputes.dispute_id)
-    ) as opened on opened.unsettled_reason is null
+    from touched
+    {{ looked_up(
+        'inner', ref('int_order_events'), 'opened',
+        "opened.order_id = touched.order_id and opened.kind = 'dispute_opened'"
+        " and opened.unsettled_reason is null"
+    ) }}
+    {{ looked_up('inner', ref('stg_disputes'), 'disputes', 'disputes.dispute_id = opened.source_id') }}
     inner join lateral (
         select events.payout_window from {{ ref('int_order_events') }} as events
         where events.line_id = concat('sale:', opened.order_id)
@@ -64,15 +78,10 @@ select
     {{ money('
         least(orders.disputed - orders.released, greatest(0, clawed.amount - orders.claimed_before))
     ') }} as clawed_back,
-    {{ money('clawed.to_be_frozen') }} as to_be_frozen,
     orders.last_opened_at
 from orders
 inner join lateral (
-    select
-        coalesce(sum(events.disputes), 0) as amount,
-        coalesce(
-            sum(case when events.payout_window >= {{ first_unfrozen_window() }} then events.disputes end), 0
-        ) as to_be_frozen
+    select coalesce(sum(events.disputes), 0) as amount
     from {{ ref('int_order_events') }} as events
     where
         events.order_id = orders.order_id

@@ -16,6 +16,8 @@
             " using brin (event_at timestamptz_minmax_multi_ops) with (pages_per_range = 32)",
             "create index if not exists int_order_events_unsettled on {{ this }} (unsettled_reason)"
             " where unsettled_reason is not null",
+            "create index if not exists int_order_events_unsettled_since on {{ this }} (loaded_at)"
+            " where unsettled_reason is not null",
             "create index if not exists int_order_events_breaks on {{ this }} (line_id) where has_break",
             "select brin_summarize_new_values('{{ this.schema }}.int_order_events_event_at'::regclass)",
             "analyze {{ this }}{% if last_build() is not none %} (payout_window, event_at){% endif %}",
@@ -70,3 +72,8 @@ select
     coalesce(restated_amount, other_amount, refunded_amount) is not null as has_break,
     loaded_at
 from events
+{% if last_build() is none %}
+-- Week by week, as they would have come: block ranges tell the weeks apart, and within one what lies beside
+-- each other in an index is written one after the other.
+order by {{ payout_window_of(local_date('event_at')) }}, order_id
+{% endif %}

@@ -84,23 +84,29 @@ happened as (
     select order_id from {{ ref('stg_refunds') }}
     where refunded_at > cast('{{ previous.as_of }}' as timestamptz)
     union all
-    select order_id from {{ ref('stg_disputes') }}
-    where opened_at > cast('{{ previous.as_of }}' as timestamptz)
+    select order_id from {{ source('raw', 'disputes') }}
+    where opened_at > cast('{{ previous.as_of }}' as timestamptz) and opened_at <= {{ as_of() }}
     union all
-    select order_id from {{ ref('stg_disputes') }}
-    where closed_at > cast('{{ previous.as_of }}' as timestamptz)
+    -- By the raw row's own time, which block ranges tell apart.
+    select order_id from {{ source('raw', 'disputes') }}
+    where
+        closed_at > cast('{{ previous.as_of }}' as timestamptz)
+        and closed_at <= {{ as_of() }}
+        and opened_at <= {{ as_of() }}
 ),
 
 -- A claim that was frozen with another order than its raw row names now is released there.
 released as (
     select events.order_id
-    from {{ ref('stg_disputes') }} as disputes
+    from {{ source('raw', 'disputes') }} as disputes
     {{ looked_up(
         'inner', built_relation('int_order_events'), 'events',
         "events.line_id = 'dispute_opened:' || disputes.dispute_id"
     ) }}
     where
         disputes.closed_at > cast('{{ previous.as_of }}' as timestamptz)
+        and disputes.closed_at <= {{ as_of() }}
+        and disputes.opened_at <= {{ as_of() }}
         and disputes.order_id != events.order_id
 ),
 

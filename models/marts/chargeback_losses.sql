@@ -2,11 +2,31 @@
 -- youngest disputes are what is still owed: earnings settle the oldest debt first.
 with
 
+-- What lines in windows that are not frozen still claw back, or release.
+to_be_frozen as (
+    select
+        order_id,
+        seller_id,
+        currency,
+        order_window,
+        sum(disputes) as amount
+    from {{ ref('int_order_events') }}
+    where payout_window >= {{ first_unfrozen_window() }} and unsettled_reason is null and disputes != 0
+    group by order_id, seller_id, currency, order_window
+),
+
 orders as (
     select
         chargebacks.*,
-        clawed_back - least(clawed_back, greatest(0, to_be_frozen)) as debited
+        chargebacks.clawed_back
+        - least(chargebacks.clawed_back, greatest(0, coalesce(to_be_frozen.amount, 0))) as debited
     from {{ ref('int_order_chargebacks') }} as chargebacks
+    left join to_be_frozen
+        on
+            chargebacks.order_id = to_be_frozen.order_id
+            and chargebacks.seller_id = to_be_frozen.seller_id
+            and chargebacks.currency = to_be_frozen.currency
+            and chargebacks.order_window = to_be_frozen.order_window
 ),
 
 debts as (
