@@ -4,10 +4,14 @@ import logging
 import os
 import warnings
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, fields
 from datetime import date
 from decimal import Decimal
+from importlib import import_module
 from importlib.metadata import version
+from multiprocessing import get_context
 from statistics import median
 from typing import Any, Literal
 
@@ -155,32 +159,54 @@ def _validate(
     judged = [(compared, band) for compared in of_window if (band := bands[compared.column]) is not None]
     if not judged:
         return {}
-    window = judged[0][0].payout_window
+    row = {compared.column: float(compared.observed or 0) for compared, _ in judged}
+    ranges = [
+        (compared.column, severity, float(low), float(high))
+        for compared, band in judged
+        for severity, low, high in (
+            ("warning", band.expected_min, band.expected_max),
+            ("critical", band.block_min, band.block_max),
+        )
+    ]
+    # A process of its own: the library holds more memory than all else that a Sunday needs.
+    os.environ["GX_ANALYTICS_ENABLED"] = "false"
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["great_expectations"])
+    try:
+        with ProcessPoolExecutor(max_workers=1, mp_context=context) as process:
+            said = process.submit(_expect, str(judged[0][0].payout_window), row, ranges).result()
+    except BrokenProcessPool as ended:
+        raise WeekcloseError("Great Expectations could not judge: its process has ended") from ended
+    return {compared.column: _both_ranges(compared.column, said) for compared, _ in judged}
+
+
+def _expect(
+    window: str, row: Mapping[str, float], ranges: Iterable[tuple[str, str, float, float]]
+) -> list[dict[str, Any]]:
+    """Great Expectations' own results for a row's columns; it reports to nobody and writes to no stream."""
+    logger = logging.getLogger("great_expectations")
+    logger.addHandler(logging.NullHandler())
+    logger.propagate = False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        gx = _great_expectations()
         import pandas
 
-        row = {compared.column: float(compared.observed or 0) for compared, _ in judged}
+        gx: Any = import_module("great_expectations")
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = {"globally": False, "metric_calculations": False}
         asset = context.data_sources.add_pandas("weekclose").add_dataframe_asset("due_window")
-        batch = asset.add_batch_definition_whole_dataframe(f"{window}").get_batch(
+        batch = asset.add_batch_definition_whole_dataframe(window).get_batch(
             {"dataframe": pandas.DataFrame([row])}
         )
         expectations = [
             gx.expectations.ExpectColumnValuesToBeBetween(
-                column=compared.column, min_value=float(low), max_value=float(high), severity=severity
+                column=column, min_value=low, max_value=high, severity=severity
             )
-            for compared, band in judged
-            for severity, low, high in (
-                ("warning", band.expected_min, band.expected_max),
-                ("critical", band.block_min, band.block_max),
-            )
+            for column, severity, low, high in ranges
         ]
         suite = gx.ExpectationSuite(name=f"window {window}", expectations=expectations)
-        said = batch.validate(suite).to_json_dict()["results"]
-    return {compared.column: _both_ranges(compared.column, said) for compared, _ in judged}
+        results: list[dict[str, Any]] = batch.validate(suite).to_json_dict()["results"]
+    return results
 
 
 def _both_ranges(column: str, said: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -196,17 +222,6 @@ def _both_ranges(column: str, said: list[dict[str, Any]]) -> list[dict[str, Any]
 
 def _severity(one: Mapping[str, Any]) -> str:
     return str(one["expectation_config"]["severity"])
-
-
-def _great_expectations() -> Any:
-    """Imported late, as it takes seconds; it reports to nobody and writes to no stream."""
-    os.environ["GX_ANALYTICS_ENABLED"] = "false"
-    logger = logging.getLogger("great_expectations")
-    logger.addHandler(logging.NullHandler())
-    logger.propagate = False
-    import great_expectations
-
-    return great_expectations
 
 
 def _judge(

@@ -1,6 +1,7 @@
 """What the gate before the freeze lets pass, what it warns of, and what it stops."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -294,47 +295,79 @@ def test_the_same_data_give_the_same_answer(market: Connection[Any]) -> None:
     assert len(json.loads(kept)["validations"]) == 2 * len([r for r in first if r.level != "info"])
 
 
+# In every Python process of the run, whichever started it.
+NO_NETWORK = """
+import pathlib, socket
+connect = socket.socket.connect
+
+def no_network(*arguments):
+    raise AssertionError("it called out")
+
+def no_network_but_processes(own, *arguments):
+    return connect(own, *arguments) if own.family == socket.AF_UNIX else no_network()
+
+socket.socket.connect, socket.getaddrinfo = no_network_but_processes, no_network
+with (pathlib.Path(__file__).parent / "processes").open("a") as processes:
+    processes.write("one\\n")
+"""
 QUIET_RUN = """
-import socket, sys
+import sys
 from weekclose import drift
 from weekclose.database import open_connection
 from weekclose.policy import effective_vars, parse_as_of
 from weekclose.postgres import Server
 
-def no_network(*arguments):
-    raise AssertionError("it called out")
-
-socket.socket.connect = socket.getaddrinfo = no_network
 server = Server(*sys.argv[1:6])
 with open_connection(server) as conn:
     results = drift.check(conn, effective_vars({}, parse_as_of("2026-11-15T23:00Z")))
-found = "great_expectations" in sys.modules
-assert found == bool(results) == (sys.argv[6] == "due"), (found, results)
+assert bool(results) == (sys.argv[6] == "due"), results
+assert "great_expectations" not in sys.modules
 """
 
 
 @pytest.mark.parametrize("state", ["due", "nothing due"])
 def test_it_is_imported_only_when_needed_and_leaves_no_trace(
-    market: Connection[Any], built: Server, tmp_path: Path, state: str
+    market: Connection[Any],
+    built: Server,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    state: str,
 ) -> None:
     closed(market, CALM, count=3)
     if state == "due":
         due(market, CALM)
     else:
         freeze(market, DUE, CALM)
+    everywhere = tmp_path_factory.mktemp("everywhere")
+    (everywhere / "sitecustomize.py").write_text(NO_NETWORK)
+    python_path = f"{everywhere}{os.pathsep}{project_dir() / 'scripts'}"
     run = subprocess.run(
         [
             *(sys.executable, "-W", "error::ResourceWarning", "-c", QUIET_RUN),
             *(built.host, str(built.port), built.user, built.password, built.dbname, state),
         ],
         cwd=tmp_path,
-        env={"HOME": str(tmp_path), "TMPDIR": str(tmp_path), "PYTHONPATH": str(project_dir() / "scripts")},
+        env={"HOME": str(tmp_path), "TMPDIR": str(tmp_path), "PYTHONPATH": python_path},
         capture_output=True,
         text=True,
         timeout=120,
     )
     assert (run.returncode, run.stdout, run.stderr) == (0, "", "")
+    started = len((everywhere / "processes").read_text().splitlines())
+    assert (started > 1) == (state == "due"), started
     assert list(tmp_path.rglob("*")) == []
+
+
+def _end(*_: object) -> None:
+    os._exit(1)
+
+
+def test_a_judge_that_dies_is_no_pass(market: Connection[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    closed(market, CALM, count=3)
+    due(market, CALM)
+    monkeypatch.setattr(drift, "_expect", _end)
+    with pytest.raises(WeekcloseError, match="could not judge: its process has ended"):
+        drift.check(market, VARIABLES)
 
 
 def test_an_answer_that_is_missing_is_no_pass() -> None:
