@@ -17,19 +17,20 @@ import duckdb
 import pandas
 import polars
 
-from bench import batch, loading, memory, peers, site, start_up, webhooks, weekly
+from bench import batch, indexes, loading, memory, peers, site, start_up, webhooks, weekly
 from bench.market import Market
 from bench.measure import Figure, Machine, machine
 from bench.year import Night, Year
 from weekclose.database import open_connection, value
 
-PARTS: dict[str, Callable[[Machine], list[Figure]]] = {
-    "loading": loading.figures,
-    "start_up": start_up.figures,
-    "webhooks": webhooks.figures,
-    "batch": batch.figures,
-    "site": site.figures,
-    "memory": memory.figures,
+# Each measured with a window of so many lines, a payout for ten of them.
+PARTS: dict[str, Callable[[Machine, int], list[Figure]]] = {
+    "loading": lambda m, lines: loading.figures(m, orders=lines),
+    "start_up": lambda m, _: start_up.figures(m),
+    "webhooks": lambda m, _: webhooks.figures(m),
+    "batch": lambda m, lines: batch.figures(m, payouts=lines // 10),
+    "site": lambda m, lines: site.figures(m, orders=lines, sellers=lines // 10),
+    "memory": lambda m, lines: memory.figures(m, orders=lines, sellers=lines // 10),
 }
 HEADER = (
     "| goal | what | ours | peer | ours / peer, median (least to most) | wanted | |\n"
@@ -42,27 +43,32 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="make bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--orders", type=int, default=1_000_000)
+    parser.add_argument("--orders", type=int, default=400_000, help="of the market that is played")
     parser.add_argument("--sellers", type=int, default=4_000)
-    parser.add_argument("--weeks", type=int, default=26)
+    parser.add_argument("--weeks", type=int, default=14)
+    parser.add_argument("--lines", type=int, default=100_000, help="of a file, and of a window by itself")
     parser.add_argument("--parts", nargs="*", default=["weekly", *PARTS], choices=["weekly", *PARTS])
     given = parser.parse_args()
     market = Market(given.orders, given.sellers, given.weeks)
     with tempfile.TemporaryDirectory() as directory, machine(_home(directory)) as where:
         print(_about(where, market), HEADER, sep="\n\n", flush=True)
         if "weekly" in given.parts:
-            for figure in _weekly(where, market, Path(directory)):
+            year = Year(where.server, market, Path(directory) / "home", where.sql)
+            for figure in _weekly(where, year, Path(directory)):
                 print(figure.row(), flush=True)
         for part in given.parts:
             if part in PARTS:
-                for figure in PARTS[part](where):
+                for figure in PARTS[part](where, given.lines):
                     print(figure.row(), flush=True)
+        if "weekly" in given.parts:
+            print("", indexes.HEADER, sep="\n")
+            for row in indexes.rows(where, year.conn):
+                print(row, flush=True)
     return 0
 
 
-def _weekly(where: Machine, market: Market, directory: Path) -> Iterator[Figure]:
-    year = Year(where.server, market, directory / "home", where.sql)
-    for week in range(market.weeks):
+def _weekly(where: Machine, year: Year, directory: Path) -> Iterator[Figure]:
+    for week in range(year.market.weeks):
         night = year.play(week)
         print(_growth(night), file=sys.stderr, flush=True)
     peers.export(year.conn, directory)

@@ -21,7 +21,7 @@ from weekclose.rails.protocol import Batch, Item
 from weekclose.rails.transport import Transport
 
 
-def figures(m: Machine, *, payouts: int = 100_000, runs: int = 5) -> list[Figure]:
+def figures(m: Machine, *, payouts: int, runs: int = 5) -> list[Figure]:
     """Ours is encode, digest and one call to a sink; the peer's time is that of serialising alone."""
     batch = _batch(payouts)
     if _scripted(batch) != BatchRail(Transport("https://rail.invalid"), "", []).encode(batch):

@@ -8,8 +8,8 @@ from typing import Any
 from psycopg import Connection
 
 from bench.market import Market
-from bench.measure import Figure, Machine, in_turn
-from bench.start_up import copied, run
+from bench.measure import Figure, Machine, in_turn, spent_by
+from bench.start_up import copied
 from weekclose.database import open_connection
 from weekclose.migrations import migrate
 from weekclose.settings import project_dir
@@ -18,7 +18,7 @@ COLUMNS = "order_id, seller_id, currency, gross_amount, fee_amount, status, capt
 BLOCK = 1 << 18
 
 
-def figures(m: Machine, *, orders: int = 1_000_000, runs: int = 5) -> list[Figure]:
+def figures(m: Machine, *, orders: int, runs: int = 5) -> list[Figure]:
     """The command, start-up included, and a COPY into a table with the same keys, checks and indexes."""
     where = copied(m.server, "template1", "weekclose_bench_load")
     with TemporaryDirectory() as directory, open_connection(where) as conn:
@@ -38,7 +38,7 @@ def figures(m: Machine, *, orders: int = 1_000_000, runs: int = 5) -> list[Figur
             return spent
 
         compared = in_turn(
-            lambda: cost(lambda: run("weekclose", ["load", file], own), "raw.orders"),
+            lambda: cost(lambda: spent_by(["weekclose", "load", file], own), "raw.orders"),
             lambda: cost(lambda: _bare_copy(conn, file), "public.orders"),
             runs,
         )

@@ -1,7 +1,9 @@
 """What a thing costs beside its peer, measured in turn in one run: ratios, as seconds are the machine's."""
 
 import os
-from collections.abc import Callable, Iterator
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,44 @@ from typing import Any
 import psutil
 
 from weekclose.postgres import EmbeddedPostgres, Server
+
+# A process starts with the peak of the one that made it: what makes the command has to be small. What the
+# command leaves behind becomes this one's child (36: PR_SET_CHILD_SUBREAPER) and is counted too.
+LAUNCHER = """
+import ctypes, os, resource, subprocess, sys
+ctypes.CDLL(None).prctl(36, 1)
+ended = subprocess.call(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+try:
+    while os.wait():
+        pass
+except ChildProcessError:
+    pass
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(ended, used.ru_utime + used.ru_stime, used.ru_maxrss)
+"""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """CPU seconds of a program and all its processes, and the most memory that one of them held, in MB."""
+
+    seconds: float
+    peak: float
+
+
+def spent_by(command: Sequence[str | Path], environment: Mapping[str, str]) -> Spent:
+    """Run a program of ours. Raises RuntimeError when it does not succeed; nothing to do is success."""
+    ran = subprocess.run(
+        [sys.executable, "-S", "-c", LAUNCHER, Path(sys.executable).parent / command[0], *command[1:]],
+        env=os.environ | environment,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    ended, seconds, peak = ran.stdout.split()
+    if int(ended) not in (0, 5):
+        raise RuntimeError(f"{' '.join(map(str, command))} ended with {ended}")
+    return Spent(float(seconds), int(peak) / 1024)
 
 
 @dataclass(frozen=True)

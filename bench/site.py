@@ -1,4 +1,4 @@
-"""What the pages cost to make, how large they become, and how soon they can be used: `make bench-site`."""
+"""What the pages cost to make, how large they are, how soon they can be used: `python -m bench.site`."""
 
 import random
 import sys
@@ -83,7 +83,7 @@ def measure(browser: Browser, file: Path, of: str) -> dict[str, float]:
         page.close()
 
 
-def figures(m: Machine, *, orders: int = 1_000_000, sellers: int = 100_000, runs: int = 3) -> list[Figure]:
+def figures(m: Machine, *, orders: int, sellers: int, runs: int = 3) -> list[Figure]:
     """The pages of a window of so many orders, made; a page of so many sellers, opened in the browser."""
     where = copied(m.server, "template1", "weekclose_bench_site")
     market = Market(2 * orders, sellers, weeks=2)

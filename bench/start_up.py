@@ -1,10 +1,7 @@
 """P8: what a Sunday costs besides its SQL, beside dbt's own reading of the project."""
 
 import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from itertools import count
@@ -13,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from psycopg import sql
 
-from bench.measure import Figure, Machine, in_turn, own_seconds
+from bench.measure import Figure, Machine, in_turn, spent_by
 from weekclose.database import open_connection
 from weekclose.demo import SMALL_MARKET
 from weekclose.migrations import migrate
@@ -21,7 +18,6 @@ from weekclose.postgres import Server
 from weekclose.sample import SamplePlan, write_sample
 from weekclose.settings import project_dir
 
-PROGRAMS = Path(sys.executable).parent
 # Two Sundays of preparation: the third has a window to compare with, and one to freeze.
 WEEKS = 3
 
@@ -36,15 +32,6 @@ def figures(m: Machine, *, sellers: int = 200, runs: int = 5) -> list[Figure]:
         sunday = _eve(m.server, place, sellers)
         compared = in_turn(sunday, _parse(m.server, place), runs)
     return [Figure("P8", "a Sunday besides its SQL / `dbt parse`", "s", **compared, limit=4)]
-
-
-def run(program: str, arguments: Sequence[str | Path], environment: Mapping[str, str]) -> float:
-    """CPU seconds of one of our programs, which has to succeed; the server's are not among them."""
-    begun = own_seconds()
-    subprocess.run(
-        [PROGRAMS / program, *arguments], env=os.environ | environment, capture_output=True, check=True
-    )
-    return own_seconds() - begun
 
 
 def copied(server: Server, template: str, name: str) -> Server:
@@ -67,12 +54,12 @@ def _eve(server: Server, place: Path, sellers: int) -> Callable[[], float]:
     minutes = count()
 
     def load(week: int) -> None:
-        run("weekclose", ["load", sample.folders[week].path], _environment(night, place))
+        spent_by(["weekclose", "load", sample.folders[week].path], _environment(night, place))
 
     def sunday(week: int) -> float:
         as_of = sample.folders[week].as_of + timedelta(minutes=next(minutes))
-        arguments = ["sunday", "--as-of", as_of.isoformat(), "--vars", settings]
-        return run("weekclose", arguments, _environment(night, place))
+        command = ["weekclose", "sunday", "--as-of", as_of.isoformat(), "--vars", settings]
+        return spent_by(command, _environment(night, place)).seconds
 
     for week in range(WEEKS - 1):
         load(week)
@@ -93,7 +80,7 @@ def _parse(server: Server, place: Path) -> Callable[[], float]:
         "--profiles-dir": place / "home" / "dbt" / "profiles",
     }
     options = [str(word) for option in places.items() for word in option]
-    return lambda: run("dbt", ["--quiet", "parse", *options], server.environment())
+    return lambda: spent_by(["dbt", "--quiet", "parse", *options], server.environment()).seconds
 
 
 def _environment(server: Server, place: Path) -> dict[str, str]:

@@ -28,12 +28,19 @@ claims as (
         opened.payout_window > sales.payout_window
         and opened.payout_window >= {{ settlement_start() }} as is_committed
     from touched
-    {{ looked_up(
-        'inner', ref('int_order_events'), 'opened',
-        "opened.order_id = touched.order_id and opened.kind = 'dispute_opened'"
-        " and opened.unsettled_reason is null"
-    ) }}
-    {{ looked_up('inner', ref('stg_disputes'), 'disputes', 'disputes.dispute_id = opened.source_id') }}
+    inner join lateral (
+        select * from {{ ref('int_order_events') }} as events
+        where
+            events.order_id = touched.order_id
+            and events.kind = 'dispute_opened'
+            and events.unsettled_reason is null
+        offset 0
+    ) as opened on true
+    inner join lateral (
+        select * from {{ ref('stg_disputes') }} as stated
+        where stated.dispute_id = opened.source_id
+        offset 0
+    ) as disputes on true
     inner join lateral (
         select events.payout_window from {{ ref('int_order_events') }} as events
         where events.line_id = concat('sale:', opened.order_id)
