@@ -3,7 +3,6 @@
         materialized='incremental',
         incremental_strategy='replace_touched_orders',
         full_refresh=false,
-        indexes=[{'columns': ['order_id']}],
         post_hook='analyze {{ this }}',
     )
 }}

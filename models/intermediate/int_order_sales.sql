@@ -48,11 +48,13 @@ select
     coalesce(frozen_sales.fees, judged.fee_amount) as fees,
     case when frozen_sales.line_id is null then judged.reason end as unsettled_reason,
     -- The sale's cash by today's raw row: none for this seller if it was cancelled or is now someone else's.
-    case
-        when judged.reason is not null then 0
-        when judged.seller_id != frozen_sales.seller_id or judged.currency != frozen_sales.currency then 0
-        else judged.gross_amount - judged.fee_amount
-    end as raw_amount,
+    {{ money('
+        case
+            when judged.reason is not null then 0
+            when judged.seller_id != frozen_sales.seller_id or judged.currency != frozen_sales.currency then 0
+            else judged.gross_amount - judged.fee_amount
+        end
+    ') }} as raw_amount,
     judged.loaded_at
 from judged
 {{ looked_up(

@@ -74,17 +74,23 @@ class Build:
             for relation, text in self.views:
                 conn.execute(f"create or replace view {relation} as {self._of(text, variables)}".encode())
             for relation, columns, text in self.tables:
-                named = sql.SQL(", ").join(map(sql.Identifier, columns)).as_string()
-                made = self._of(text, variables)
-                conn.execute(f"delete from {relation}".encode())
-                conn.execute(
-                    f"insert into {relation} ({named}) select {named} from ({made}) as made".encode()
-                )
+                self._fill(conn, relation, columns, self._of(text, variables))
             conn.execute("delete from intermediate.int_builds")
             conn.execute(
                 "insert into intermediate.int_builds (as_of, started_at, settings) values (%s, now(), %s)",
                 (variables["as_of"], _settings(conn, variables)),
             )
+
+    def again(self, conn: Connection[Any], variables: Mapping[str, Any], name: str) -> None:
+        """One table as it is made of the others."""
+        for relation, columns, text in self.tables:
+            if relation.endswith(f'"{name}"'):
+                self._fill(conn, relation, columns, self._of(text, variables))
+
+    def _fill(self, conn: Connection[Any], relation: str, columns: tuple[str, ...], made: str) -> None:
+        named = sql.SQL(", ").join(map(sql.Identifier, columns)).as_string()
+        conn.execute(f"delete from {relation}".encode())
+        conn.execute(f"insert into {relation} ({named}) select {named} from ({made}) as made".encode())
 
     def red(self, conn: Connection[Any], variables: Mapping[str, Any]) -> list[NodeResult]:
         """The data tests that find something: not all of them bar a freeze."""

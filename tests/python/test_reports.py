@@ -14,8 +14,10 @@ import pytest
 from psycopg import Connection, sql
 from psycopg.rows import dict_row
 
-from closed_weeks import SETTINGS, conclude, payout_of
+from closed_weeks import NIGHTS, SETTINGS, conclude, payout_of
+from compiled_build import Build
 from weekclose.database import open_connection
+from weekclose.policy import effective_vars
 from weekclose.postgres import Server
 
 Row = dict[str, Any]
@@ -42,7 +44,7 @@ REPORTS = {
 
 
 @pytest.fixture(scope="module")
-def later(closed_weeks: Server) -> Iterator[Connection[Any]]:
+def later(closed_weeks: Server, build: Build) -> Iterator[Connection[Any]]:
     """A copy of the closed weeks in which the second window has left."""
     name = f"weekclose_test_{uuid4().hex[:12]}"
     with open_connection(replace(closed_weeks, dbname="postgres")) as admin:
@@ -57,6 +59,7 @@ def later(closed_weeks: Server) -> Iterator[Connection[Any]]:
                 _hand_over(conn)
                 _request(conn)
                 _dispute(conn)
+                _build_chargebacks(conn, build)
                 yield conn
         finally:
             admin.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
@@ -148,6 +151,15 @@ def _dispute(conn: Connection[Any]) -> None:
         " ('dispute_opened', 'de1', 'eve', 'e1', '2026-11-14 09:00-05', 0, -100))"
         " as lines (kind, id, seller, order_id, at, clawed, claimed)"
     )
+
+
+def _build_chargebacks(conn: Connection[Any], build: Build) -> None:
+    """As the next build would, which touches these orders."""
+    conn.execute(
+        "insert into intermediate.int_touched_orders"
+        " select distinct order_id from intermediate.int_order_events on conflict do nothing"
+    )
+    build.again(conn, effective_vars(SETTINGS, NIGHTS[-1]), "int_order_chargebacks")
 
 
 # What the tables say.
@@ -703,12 +715,13 @@ AGAINST_THE_RULES: dict[str, tuple[str, str, tuple[Any, ...], Row]] = {
 
 
 @pytest.mark.parametrize("case", AGAINST_THE_RULES)
-def test_a_report_shows_what_went_wrong(later: Connection[Any], case: str) -> None:
+def test_a_report_shows_what_went_wrong(later: Connection[Any], build: Build, case: str) -> None:
     seed, name, key, changed = AGAINST_THE_RULES[case]
     before = _report(later, name)
     with later.transaction(force_rollback=True):
         later.execute("set local session_replication_role = replica")
         later.execute(seed.encode())
+        _build_chargebacks(later, build)
         found = _report(later, name)
         assert found == READINGS[name](_books(later))
     assert found == before | {key: before[key] | changed}
