@@ -3,14 +3,20 @@ with
 
 due as (select payout_window from intermediate.int_open_windows where is_due),
 
+-- Window by window: a join would read the lines of all years.
 lines as (
-    select seller_id, payout_window, currency, gross, fees, refunds, disputes, 0 as adjustments
-    from intermediate.int_order_events
-    where payout_window in (select due.payout_window from due)
-    union all
-    select seller_id, payout_window, currency, 0, 0, 0, 0, adjustments
-    from intermediate.int_adjustment_lines
-    where payout_window in (select due.payout_window from due)
+    select due_lines.*
+    from due
+    cross join lateral (
+        select seller_id, payout_window, currency, gross, fees, refunds, disputes, 0 as adjustments
+        from intermediate.int_order_events
+        where payout_window = due.payout_window
+        union all
+        select seller_id, payout_window, currency, 0, 0, 0, 0, adjustments
+        from intermediate.int_adjustment_lines
+        where payout_window = due.payout_window
+        offset 0
+    ) as due_lines
 ),
 
 from_lines as (
