@@ -43,9 +43,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         prog="make bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--orders", type=int, default=400_000, help="of the market that is played")
+    parser.add_argument("--orders", type=int, default=260_000, help="of the market that is played")
     parser.add_argument("--sellers", type=int, default=4_000)
-    parser.add_argument("--weeks", type=int, default=14)
+    parser.add_argument("--weeks", type=int, default=13)
     parser.add_argument("--lines", type=int, default=100_000, help="of a file, and of a window by itself")
     parser.add_argument("--parts", nargs="*", default=["weekly", *PARTS], choices=["weekly", *PARTS])
     given = parser.parse_args()
