@@ -31,7 +31,7 @@ order by constraints.conname is not null, 2
 
 
 def rows(machine: Machine, conn: Connection[Any]) -> Iterator[str]:
-    """As rows of a Markdown table; a part below a hundredth is noise."""
+    """As rows of a Markdown table."""
     for of in TABLES:
         with copied(conn, [of]) as copy:
             copy()
