@@ -7,7 +7,7 @@ from typing import Any
 from psycopg import Connection, sql
 
 from bench.measure import Machine
-from bench.weekly import NEW_LINES, NEWEST, Rows, copied
+from bench.weekly import NEW_LINES, NEWEST, Rows, copying
 
 RUNS = 3
 TABLES = (
@@ -33,7 +33,7 @@ order by constraints.conname is not null, 2
 def rows(machine: Machine, conn: Connection[Any]) -> Iterator[str]:
     """As rows of a Markdown table."""
     for of in TABLES:
-        with copied(conn, [of]) as copy:
+        with copying(conn, [of]) as copy:
             copy()
             table = f"again.{of.table}"
             count = conn.execute(f"select count(*) from {table}".encode()).fetchone()

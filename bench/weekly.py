@@ -81,7 +81,7 @@ def flat(nights: list[Night]) -> Figure:
 
 def beside_copy(machine: Machine, conn: Connection[Any], nights: list[Night]) -> Figure:
     """P2: the new week's lines and totals beside COPY of these lines, ready, with the same keys."""
-    with copied(conn, [NEW_LINES]) as copy:
+    with copying(conn, [NEW_LINES]) as copy:
         peer = [machine.sql(copy) for _ in range(NIGHTS)]
     ours = [sum(night.nodes[name] for name in LINES_AND_TOTALS) for night in nights[-NIGHTS:]]
     return _figure("P2", "a new week's lines and totals / COPY of the ready lines", ours, peer, 2)
@@ -122,7 +122,7 @@ def anew(machine: Machine, year: Year) -> Figure:
 
 def frozen(machine: Machine, conn: Connection[Any], nights: list[Night]) -> Figure:
     """P5: the freeze beside COPY of all its rows, ready, with the same keys."""
-    with copied(conn, NEWEST_FREEZE) as copy:
+    with copying(conn, NEWEST_FREEZE) as copy:
         peer = [machine.sql(copy) for _ in range(NIGHTS)]
     ours = [night.freeze_seconds for night in nights[-NIGHTS:]]
     return _figure("P5", "freeze of a window / COPY of its ready rows", ours, peer, 1.5)
@@ -172,7 +172,7 @@ def _create_lines(conn: Connection[Any]) -> None:
 
 
 @contextmanager
-def copied(conn: Connection[Any], wanted: tuple[Rows, ...] | list[Rows]) -> Iterator[Callable[[], None]]:
+def copying(conn: Connection[Any], wanted: tuple[Rows, ...] | list[Rows]) -> Iterator[Callable[[], None]]:
     """Call what it gives to COPY ready text into empty tables with all keys, in one transaction."""
     ready = [(rows.table, *_text(conn, rows)) for rows in wanted]
     conn.execute("create schema again")

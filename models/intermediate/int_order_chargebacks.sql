@@ -12,7 +12,8 @@ with
 
 touched as (select * from {{ ref('int_touched_orders') }}),
 
--- Looked up one by one: a join might read all of history.
+-- Looked up one by one, as a join might read all of history; and not by looked_up, which asks what the build
+-- began from: that this one was made is noted by now.
 claims as (
     select
         opened.order_id,

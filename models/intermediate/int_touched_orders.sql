@@ -77,6 +77,18 @@ unseen as (
     where loaded_at >= cast('{{ previous.started_at }}' as timestamptz) - interval '24 hours'
 ),
 
+-- By the raw rows' own time, which block ranges tell apart.
+closed as (
+    select
+        dispute_id,
+        order_id
+    from {{ source('raw', 'disputes') }}
+    where
+        closed_at > cast('{{ previous.as_of }}' as timestamptz)
+        and closed_at <= {{ as_of() }}
+        and opened_at <= {{ as_of() }}
+),
+
 happened as (
     select order_id from {{ ref('stg_orders') }}
     where captured_at > cast('{{ previous.as_of }}' as timestamptz)
@@ -84,30 +96,21 @@ happened as (
     select order_id from {{ ref('stg_refunds') }}
     where refunded_at > cast('{{ previous.as_of }}' as timestamptz)
     union all
-    select order_id from {{ source('raw', 'disputes') }}
-    where opened_at > cast('{{ previous.as_of }}' as timestamptz) and opened_at <= {{ as_of() }}
+    select order_id from {{ ref('stg_disputes') }}
+    where opened_at > cast('{{ previous.as_of }}' as timestamptz)
     union all
-    -- By the raw row's own time, which block ranges tell apart.
-    select order_id from {{ source('raw', 'disputes') }}
-    where
-        closed_at > cast('{{ previous.as_of }}' as timestamptz)
-        and closed_at <= {{ as_of() }}
-        and opened_at <= {{ as_of() }}
+    select order_id from closed
 ),
 
 -- A claim that was frozen with another order than its raw row names now is released there.
 released as (
     select events.order_id
-    from {{ source('raw', 'disputes') }} as disputes
+    from closed
     {{ looked_up(
         'inner', built_relation('int_order_events'), 'events',
-        "events.line_id = 'dispute_opened:' || disputes.dispute_id"
+        "events.line_id = 'dispute_opened:' || closed.dispute_id"
     ) }}
-    where
-        disputes.closed_at > cast('{{ previous.as_of }}' as timestamptz)
-        and disputes.closed_at <= {{ as_of() }}
-        and disputes.opened_at <= {{ as_of() }}
-        and disputes.order_id != events.order_id
+    where closed.order_id != events.order_id
 ),
 
 bound as (

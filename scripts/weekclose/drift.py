@@ -9,7 +9,6 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, field, fields
 from datetime import date
 from decimal import Decimal
-from importlib import import_module
 from importlib.metadata import version
 from multiprocessing import get_context
 from statistics import median
@@ -189,9 +188,10 @@ def _expect(
     logger.propagate = False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
+        import great_expectations
         import pandas
 
-        gx: Any = import_module("great_expectations")
+        gx: Any = great_expectations
         context = gx.get_context(mode="ephemeral")
         context.variables.progress_bars = {"globally": False, "metric_calculations": False}
         asset = context.data_sources.add_pandas("weekclose").add_dataframe_asset("due_window")
