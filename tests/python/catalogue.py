@@ -64,22 +64,32 @@ def belong(items: list[pytest.Item]) -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print the table."""
+    """Print the table, and after it what a whole run has reached and the page does not show."""
     lines = list(table(_reports(terminalreporter, "passed", "failed")))
     if len(lines) > HEAD:
         terminalreporter.section("the catalogue of faults")
         terminalreporter.write("\n".join(lines) + "\n")
+    if unlike := _unlike_the_page(terminalreporter):
+        terminalreporter.write_line(f"{PAGE} shows another table than this run. Copy there:", red=True)
+        terminalreporter.write("\n".join(unlike) + "\n")
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """Fail where the page shows other figures than a whole run has reached."""
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
-    if not isinstance(reporter, pytest.TerminalReporter) or reporter.stats.get("failed"):
-        return
-    lines = list(table(_reports(reporter, "passed")))
-    if len(lines) == HEAD + len(FAULTS) and lines != _shown():
-        reporter.write_line(f"{PAGE} shows another table than this run: copy that there", red=True)
+    if isinstance(reporter, pytest.TerminalReporter) and _unlike_the_page(reporter):
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _unlike_the_page(reporter: pytest.TerminalReporter) -> list[str]:
+    """The rows of a whole run without a failure that stand otherwise on the page."""
+    if reporter.stats.get("failed"):
+        return []
+    lines = list(table(_reports(reporter, "passed")))
+    shown = _shown()
+    if len(lines) != HEAD + len(FAULTS) or lines == shown:
+        return []
+    return [line for line in lines if line not in shown] or lines
 
 
 def _reports(reporter: pytest.TerminalReporter, *outcomes: str) -> list[pytest.TestReport]:
