@@ -38,10 +38,18 @@ COMMAND = Path(sys.executable).parent / "weekclose"
 
 # What takes longest begins first, so that the workers end together. A worker takes a whole file (loadfile).
 LONGEST = (
-    *("test_demo", "test_soak", "test_roles", "test_reference", "test_sunday", "test_review_data"),
-    *("test_killed_commands", "test_properties", "test_corruption", "test_killed_nights", "test_killed"),
-    *("test_crashes", "test_restore", "test_windows", "test_webhooks", "test_hostile_files"),
-    *("test_hostile_webhooks", "test_secrets"),
+    *(
+        "test_demo",
+        "test_soak",
+        "test_roles",
+        "test_sunday",
+        "test_reference",
+        "test_killed",
+        "test_review_data",
+    ),
+    *("test_killed_commands", "test_flat", "test_review_page", "test_ops_pages", "test_doctor", "test_drift"),
+    *("test_crashes", "test_postgres", "test_properties", "test_requests", "test_second_factor"),
+    *("test_webhooks", "test_answers", "test_windows", "test_corruption"),
 )
 # The settings in the YAML files.
 READ_BY_THE_PARSER = ("raw_schema", "settlement_timezone", "freshness_warn_days", "freshness_error_days")

@@ -15,7 +15,7 @@ import typer
 from psycopg import Connection
 
 from catalogue import SOAK
-from weekclose import cli
+from weekclose import cli, load  # noqa: F401 -- else each child imports it again, which takes longer than its work
 from weekclose.errors import WeekcloseError
 from weekclose.rails.transport import Transport
 

@@ -54,7 +54,7 @@ class Counts:
 
 def ready_children() -> None:
     """Have a process that has imported all of this, and forks for each player."""
-    CHILDREN.set_forkserver_preload(["soak_judge"])
+    CHILDREN.set_forkserver_preload(["soak_judge", "great_expectations"])
     # Before Python 3.12 it does not get our sys.path, and imports nothing without a word.
     with patch.dict(os.environ, PYTHONPATH=str(Path(__file__).parent)):
         forkserver.ensure_running()

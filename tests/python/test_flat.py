@@ -2,13 +2,11 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
-
-from psycopg import Connection
 
 from bench.market import Market
 from bench.year import Year
 from conftest import NewDatabase
+from webhook_server import eventually
 from weekclose.database import open_connection
 from weekclose.submission import now
 
@@ -20,6 +18,14 @@ SLACK, MORE = WEEKLY, 1.15
 OF_ONE_RANGE = {"raw.refunds": 2 * WEEKLY}
 # So that the windows which are closed at once, to have a past, are none that data tests look at again.
 SETTINGS = {"audit_days": 7}
+
+OTHERS = """
+select from pg_stat_activity
+where
+    datname = current_database()
+    and backend_type = 'client backend'
+    and pid not in (pg_backend_pid(), %s)
+"""
 
 READ = """
 select schemaname || '.' || relname, seq_tup_read + coalesce(idx_tup_fetch, 0)
@@ -35,28 +41,33 @@ def unmeasured(work: Callable[[], object]) -> float:
 def read_by_a_sunday(new_database: NewDatabase, home: Path, weeks: int) -> dict[str, int]:
     """Rows of each table that a Sunday reads which has seen so many weeks."""
     market = Market(orders=WEEKLY * weeks, sellers=SELLERS, weeks=weeks)
-    with new_database() as server, open_connection(server) as conn:
-        # Where a table is small the planner reads all of it: no sign of anything.
-        conn.execute(f'alter database "{server.dbname}" set enable_seqscan = off'.encode())
+    with new_database() as server:
+        with open_connection(server) as conn:
+            # Where a table is small the planner reads all of it: no sign of anything.
+            conn.execute(f'alter database "{server.dbname}" set enable_seqscan = off'.encode())
         year = Year(server, market, home, unmeasured, SETTINGS)
-        began = now(conn)
+        began = now(year.conn)
         for week in range(weeks - 2):
             market.trade(year.conn, week)
         frozen = year.close(weeks - 3).report.frozen
         year.tuesday(frozen[-1].payout_window)
         year.date_back(began, market.as_of(weeks - 3))
         year.play(weeks - 2)
-        before = counted(conn)
+        before = counted(year)
         market.trade(year.conn, weeks - 1)
         year.close(weeks - 1)
-        after = counted(conn)
+        after = counted(year)
         year.conn.close()
     return {table: after[table] - before.get(table, 0) for table in after}
 
 
-def counted(conn: Connection[Any]) -> dict[str, int]:
-    conn.execute("select pg_stat_clear_snapshot()")
-    return dict(conn.execute(READ).fetchall())
+def counted(year: Year) -> dict[str, int]:
+    """Rows read so far. A connection says what it has read when it ends, or in its next pause of a second:
+    all that is past has to be told before it is taken for what comes."""
+    year.conn.execute("select pg_stat_force_next_flush()")
+    with open_connection(year.server) as conn:
+        eventually(lambda: conn.execute(OTHERS, [year.conn.info.backend_pid]).fetchone() is None)
+        return dict(conn.execute(READ).fetchall())
 
 
 def test_a_sunday_reads_no_more_after_three_times_the_history(
