@@ -226,6 +226,10 @@ def _submitted(conn: Connection[Any], window: date, sellers: int) -> None:
     with conn.transaction():
         for query in _FREEZE:
             conn.execute(query, named)
+    # As `payouts.freeze` does.
+    conn.execute(
+        "analyze payouts.frozen_rows, payouts.frozen_lines, payouts.payouts, payouts.account_balances"
+    )
     batch, digest = f"W{window}-G1", "payouts.batch_digest(payouts.paid_with(%s, null))"
     row = conn.execute(f"select {digest}".encode(), (window,)).fetchone()
     assert row is not None

@@ -19,7 +19,7 @@ from psycopg import Connection
 from psycopg.types.json import Jsonb
 
 from catalogue import SOAK, Reached
-from frozen_window import OPERATOR, WINDOW, submitted_window
+from frozen_window import OPERATOR, WINDOW, one, submitted_window
 from rail_batches import KEY
 from weekclose import decisions, events
 from weekclose.database import open_connection
@@ -248,6 +248,25 @@ def test_together_as_one_by_one(conn: Connection[Any]) -> None:
     one_by_one = became(1)
     assert {status for _, status, *_ in one_by_one[1]} >= {"paid", "awaiting_reconciliation"}
     assert became(len(told)) == one_by_one
+
+
+def test_an_event_reads_the_item_of_its_own_payout(conn: Connection[Any]) -> None:
+    """Not the batch, of which the planner knows nothing between the claim and the next analyze."""
+    submitted(conn, 5)
+    conn.execute("analyze")
+    submitted_window(conn, [AMOUNT] * 300, window=WINDOW + timedelta(days=7))
+    told = [event(TRUTHS[0], f"JPO{number:07}", 1) for number in range(6, 26)]
+    before = items_read(conn)
+    for each in told:
+        tell(conn, each)
+    assert 0 < items_read(conn) - before < 10 * len(told)
+
+
+def items_read(conn: Connection[Any]) -> int:
+    """Of batches, by everybody who has said so, and by this connection."""
+    conn.execute("select pg_stat_force_next_flush()")
+    read = "select seq_tup_read + idx_tup_fetch from pg_stat_user_tables where relname = 'batch_items'"
+    return int(one(conn, read))
 
 
 def test_one_that_cannot_be_booked(conn: Connection[Any]) -> None:
