@@ -1,6 +1,6 @@
 {# The oldest window that such a test looks at: always the newest frozen one, and what is open. #}
 {% macro first_audited_window() -%}
-    {%- if flags.FULL_REFRESH -%}
+    {%- if audits_everything() -%}
         cast('-infinity' as date)
     {%- else -%}
         (

@@ -16,6 +16,8 @@ WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", 
 
 # Once a window is frozen these hold for good: the windows after it begin where it ends.
 FIXED_BY_A_FREEZE = ("settlement_timezone", "payout_window_starts_on", "settlement_start")
+# Other ones than last time make every line anew; the macro build_settings has the same.
+SHAPES_LINES = (*FIXED_BY_A_FREEZE, "reserve_days", "raw_schema")
 
 
 def effective_vars(overrides: Mapping[str, Any], as_of: datetime) -> dict[str, Any]:
@@ -32,6 +34,8 @@ def effective_vars(overrides: Mapping[str, Any], as_of: datetime) -> dict[str, A
             raise UsageError(f"--vars: there is no {strange[0]!r} in {name}")
     if "as_of" in overrides:
         raise UsageError("--vars: say as_of with --as-of")
+    if "proved_until" in overrides:
+        raise UsageError("--vars: proved_until is what the last green run has left, and no setting")
     # A block such as `drift` keeps what an override leaves out; a date that YAML made of a text is text.
     merged = {
         name: {**value, **overrides.get(name, {})} if isinstance(value, dict) else overrides.get(name, value)

@@ -13,12 +13,12 @@ from psycopg import Connection
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from weekclose.database import open_connection, statement
+from weekclose.database import open_connection, statement, value
 from weekclose.drift import DriftResult, as_kept, check
 from weekclose.errors import Refused
 from weekclose.freeze import FrozenWindow, freeze
 from weekclose.migrations import require_migrated
-from weekclose.policy import FIXED_BY_A_FREEZE, effective_vars
+from weekclose.policy import FIXED_BY_A_FREEZE, SHAPES_LINES, effective_vars
 from weekclose.postgres import Server
 from weekclose.refusals import refusals
 from weekclose.wallets import judge_wallets
@@ -99,6 +99,7 @@ def run_sunday(
     with open_connection(server) as conn, _only_run(conn):
         require_migrated(conn)
         barred = _barred_from_freezing(conn, variables, as_of)
+        variables["proved_until"] = _proved_until(conn, variables, as_of)
         run = _Run(uuid4(), as_of, actor, variables)
         with refusals():
             conn.execute(
@@ -209,6 +210,13 @@ def _barred_from_freezing(conn: Connection[Any], variables: dict[str, Any], as_o
     if guards["last_as_of"] is not None and as_of < guards["last_as_of"]:
         return f"as_of {as_of.isoformat()} lies before the last run's, {guards['last_as_of'].isoformat()}"
     return ""
+
+
+def _proved_until(conn: Connection[Any], variables: Mapping[str, Any], as_of: datetime) -> str:
+    """Up to when everything was proved: `-infinity` while no run was green that built as this one does."""
+    built_with = Jsonb({name: variables[name] for name in SHAPES_LINES})
+    until = value(conn.execute(statement("proved_until"), {"as_of": as_of, "settings": built_with}))
+    return until.isoformat() if until else "-infinity"
 
 
 @contextmanager

@@ -36,8 +36,11 @@ ROWS_TIMEOUT = "60s"
 
 # SQL that may be another one in the next run, though neither project nor settings have changed.
 OF_A_RUN = re.compile(
-    r"""var\(['"]as_of|\b(adapter|env_var|flags|invocation_id|run_query|run_started_at|statement)\b"""
+    r"""var\(['"](as_of|proved_until)|\b(adapter|env_var|flags|invocation_id|run_query|run_started_at|statement)\b"""
 )
+
+# The settings that are a night's own.
+OF_NO_NIGHT = {"as_of": "", "proved_until": ""}
 
 # What a generic test protects; ours say it in their first comment.
 PROTECTS = {
@@ -105,7 +108,7 @@ class _Project:
 
 
 class Warehouse:
-    """The dbt project on one server. Runs of one process that differ in as_of alone parse it once."""
+    """The dbt project on one server. Runs of one process that differ in their night alone parse it once."""
 
     def __init__(self, settings: Settings, server: Server) -> None:
         self._server = server
@@ -152,9 +155,9 @@ class Warehouse:
         return sha256(f"{project.digest} {found}".encode()).hexdigest()
 
     def _project(self, variables: Vars) -> _Project:
-        # Settings may shape the project itself (schemas, freshness); as_of only fills in its SQL. dbt reads
-        # all anew when any setting is another one than last time, as as_of would be every Sunday.
-        variables = {**variables, "as_of": ""}
+        # Settings may shape the project itself (schemas, freshness); a night's own only fill in its SQL. dbt
+        # reads all anew when any setting is another one than last time, as these would be every Sunday.
+        variables = {**variables, **OF_NO_NIGHT}
         shape = json.dumps(variables, sort_keys=True)
         if shape not in self._parsed:
             # Before it is read: what changes meanwhile is another project next time.
@@ -238,7 +241,7 @@ def project_digest(variables: Vars) -> str:
         for file in files:
             if file.suffix in (".sql", ".yml", ".md", ".csv"):
                 digest.update(f"{file.relative_to(project)}\n".encode() + file.read_bytes())
-    digest.update(json.dumps({**variables, "as_of": ""}, sort_keys=True).encode())
+    digest.update(json.dumps({**variables, **OF_NO_NIGHT}, sort_keys=True).encode())
     digest.update(" ".join(version(tool) for tool in ("dbt-core", "dbt-postgres", "weekclose")).encode())
     return digest.hexdigest()
 

@@ -27,7 +27,8 @@ from weekclose.freeze import freeze
 from weekclose.policy import effective_vars, parse_as_of, parse_vars
 from weekclose.postgres import Server
 from weekclose.settings import Settings
-from weekclose.warehouse import Vars, Warehouse
+from weekclose.sunday import run_sunday
+from weekclose.warehouse import NodeResult, Vars, Warehouse
 
 NEXT = START + timedelta(7)
 
@@ -62,7 +63,10 @@ def test_every_sunday_finds_the_project_as_it_was_read_before(
         return SimpleNamespace(nodes={}, results=[])
 
     monkeypatch.setattr(Warehouse, "_invoke", invoked)
-    nights = [effective_vars({}, night) for night in (NIGHT, NEXT_NIGHT)]
+    nights = [
+        effective_vars({}, night) | {"proved_until": proved}
+        for night, proved in ((NIGHT, "-infinity"), (NEXT_NIGHT, NIGHT.isoformat()))
+    ]
     for variables in nights:
         warehouse = Warehouse(Settings(WEEKCLOSE_HOME=tmp_path), Server("nowhere", 1, "nobody", "", "none"))
         warehouse.freshness(variables)
@@ -116,6 +120,63 @@ def test_red_checks_freeze_nothing(dbt_week: Week) -> None:
     assert "days before as_of" in report.message
     assert dbt_week.one("select count(*) from payouts.frozen_windows") == 0
     assert dbt_week.one("select outcome from payouts.warehouse_runs") == "refused"
+
+
+def test_a_run_is_told_until_when_the_last_green_one_has_proved(week: Week) -> None:
+    """What was red is looked at again, however long ago it arrived; other settings make every line anew."""
+    told: list[str] = []
+    red = NodeResult("assert_something", "test", "fail", 1, "got 1 result", 0.1)
+    later = NEXT_NIGHT + timedelta(70)
+    for night, settings, results in (
+        (NIGHT, {}, []),
+        (NEXT_NIGHT, {}, [red]),
+        (NEXT_NIGHT, {"reserve_days": 8}, []),
+        (later, {}, []),
+        (NIGHT - timedelta(1), {}, []),
+    ):
+
+        def build(
+            variables: Vars, full_refresh: bool, results: list[NodeResult] = results
+        ) -> list[NodeResult]:
+            told.append(variables["proved_until"])
+            return results
+
+        report = run_sunday(
+            week.server,
+            SimpleNamespace(freshness=lambda _: [], build=build),  # type: ignore[arg-type]
+            as_of=night,
+            actor="tester",
+            overrides={"settlement_start": START.isoformat(), **settings},
+            may_freeze=False,
+        )
+        assert report.outcome == ("refused" if results else "not_frozen")
+    first, after_green, other_settings, after_red, earlier = told
+    assert (first, other_settings, earlier) == ("-infinity",) * 3
+    assert datetime.fromisoformat(after_green) == datetime.fromisoformat(after_red) == NIGHT
+
+
+@pytest.mark.parametrize(
+    ("proved", "since"),
+    [
+        ("", NIGHT - timedelta(35)),
+        ("-infinity", None),
+        ((NIGHT - timedelta(7)).isoformat(), NIGHT - timedelta(35)),
+        ((NIGHT - timedelta(70)).isoformat(), NIGHT - timedelta(70)),
+    ],
+)
+def test_data_tests_look_back_to_the_last_green_run(
+    dbt_week: Week, proved: str, since: datetime | None
+) -> None:
+    variables = effective_vars({}, NIGHT) | {"proved_until": proved}
+    text = (
+        "select nullif({{ audited_since() }}, '-infinity'), nullif({{ first_audited_window() }}, '-infinity')"
+    )
+    warehouse = dbt_week.warehouse
+    assert isinstance(warehouse, Warehouse)
+    manifest = warehouse._project(variables).manifest
+    ran = warehouse._invoke(["compile", "--inline", text], variables, manifest)
+    window = since and since.date() - timedelta((since.weekday() + 1) % 7)
+    assert dbt_week.conn.execute(ran.results[0].node.compiled_code).fetchone() == (since, window)
 
 
 def test_without_a_settlement_start_everything_is_history(dbt_week: Week) -> None:
